@@ -1,0 +1,7 @@
+#include "base/log.h"
+
+int main(void)
+{
+	log_error("nothing is built yet");
+	return 1;
+}
