@@ -23,7 +23,8 @@ void *arena_alloc(struct arena *arena, size_t size)
 		struct arena_block *fresh = xcalloc(1, sizeof(*fresh) + wanted);
 
 		fresh->size = wanted;
-		/* A large object gets a block of its own behind the current one, which goes on being used. */
+		/* A large object gets a block of its own behind the current one, which goes on
+		 * being used. */
 		if (block && rounded > ARENA_BLOCK / 2) {
 			fresh->next = block->next;
 			block->next = fresh;

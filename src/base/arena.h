@@ -2,9 +2,9 @@
 /*
  * An arena: memory that is given back all at once.
  *
- * A checkpoint is thousands of small objects that live and die together; each belongs to the arena of
- * its checkpoint and is never freed by itself. Memory is zeroed and aligned for any type. Allocation
- * does not fail (see base/oom.c).
+ * A checkpoint is thousands of small objects that live and die together; each belongs to the arena
+ * of its checkpoint and is never freed by itself. Memory is zeroed and aligned for any type.
+ * Allocation does not fail (see base/oom.c).
  */
 #include "base/util.h"
 
@@ -24,7 +24,7 @@ void *arena_grow(struct arena *arena, void *array, size_t *capacity, size_t coun
 void arena_deinit(struct arena *arena);
 
 #define arena_new(arena, type) ((type *)arena_alloc((arena), sizeof(type)))
-#define arena_array(arena, type, count)                                                            \
+#define arena_array(arena, type, count) \
 	((type *)arena_alloc((arena), arena_array_size((count), sizeof(type))))
 
 static inline size_t arena_array_size(size_t count, size_t size)

@@ -22,7 +22,8 @@ int error_set(struct error *err, int errnum, const char *format, ...)
 	va_end(ap);
 	if (errnum) {
 		append(err->message, sizeof(err->message), ": ");
-		append(err->message, sizeof(err->message), strerrordesc_np(errnum) ?: "unknown error");
+		append(err->message, sizeof(err->message),
+			strerrordesc_np(errnum) ?: "unknown error");
 	}
 	return errnum ? -errnum : -EINVAL;
 }
@@ -101,7 +102,7 @@ const char *error_class_name(enum error_class class)
 		[ERROR_TIMEOUT] = "timeout",
 	};
 
-	return (size_t)class < ARRAY_SIZE(names) ? names[class] : "internal";
+	return (size_t) class < ARRAY_SIZE(names) ? names[class] : "internal";
 }
 
 struct error *problems_add(struct problems *problems)

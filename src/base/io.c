@@ -59,7 +59,8 @@ int pwrite_full(int fd, const void *buffer, size_t size, off_t offset)
 	size_t done = 0;
 
 	while (done < size) {
-		ssize_t n = pwrite(fd, (const char *)buffer + done, size - done, offset + (off_t)done);
+		ssize_t n =
+			pwrite(fd, (const char *)buffer + done, size - done, offset + (off_t)done);
 
 		if (n < 0 && errno == EINTR)
 			continue;

@@ -3,8 +3,8 @@
  * The logger: the only mutable global of the program.
  *
  * Levels and look follow CRIU's, because runc, podman and people's scripts read the log: a line is
- * "(seconds.microseconds) text", errors carry the word Error, warnings the word Warn. The level is 2
- * (warnings) until -v says otherwise. Before log_open() lines go to standard error.
+ * "(seconds.microseconds) text", errors carry the word Error, warnings the word Warn. The level is
+ * 2 (warnings) until -v says otherwise. Before log_open() lines go to standard error.
  */
 #include <stdbool.h>
 
@@ -28,6 +28,6 @@ int log_get_fd(void);
 void log_write(enum log_level level, const char *format, ...) _printf_(2, 3);
 
 #define log_error(...) log_write(LOG_ERROR, __VA_ARGS__)
-#define log_warn(...) log_write(LOG_WARN, __VA_ARGS__)
-#define log_info(...) log_write(LOG_INFO, __VA_ARGS__)
+#define log_warn(...)  log_write(LOG_WARN, __VA_ARGS__)
+#define log_info(...)  log_write(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_write(LOG_DEBUG, __VA_ARGS__)

@@ -2,10 +2,10 @@
  * What happens when memory runs out: the conductor says so and ends.
  *
  * That is safe, because a conductor may die at any instant anyway (design.md, section 1): in a dump
- * its tasks are let go by the kernel and heal themselves, in a restore the kernel kills every puppet
- * (PTRACE_O_EXITKILL), and the undo journal on disk is replayed by the next run. So no function has
- * to carry a branch that no test could reach. Sizes that come from an image are never asked for
- * unchecked (image/), so a damaged image does not end here.
+ * its tasks are let go by the kernel and heal themselves, in a restore the kernel kills every
+ * puppet (PTRACE_O_EXITKILL), and the undo journal on disk is replayed by the next run. So no
+ * function has to carry a branch that no test could reach. Sizes that come from an image are never
+ * asked for unchecked (image/), so a damaged image does not end here.
  */
 #include "base/util.h"
 #include "base/log.h"

@@ -11,17 +11,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#define _cleanup_(fn) __attribute__((cleanup(fn)))
+#define _cleanup_(fn)       __attribute__((cleanup(fn)))
 #define _printf_(fmt, args) __attribute__((format(printf, fmt, args)))
-#define _unused_ __attribute__((unused))
+#define _unused_            __attribute__((unused))
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#define MIN(a, b)     ((a) < (b) ? (a) : (b))
+#define MAX(a, b)     ((a) > (b) ? (a) : (b))
 
-#define PAGE_SIZE ((uint64_t)4096)
+#define PAGE_SIZE    ((uint64_t)4096)
 #define PAGE_DOWN(x) ((uint64_t)(x) & ~(PAGE_SIZE - 1))
-#define PAGE_UP(x) (((uint64_t)(x) + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1))
+#define PAGE_UP(x)   (((uint64_t)(x) + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1))
 
 /* An address in somebody else's address space. It is not a pointer: nothing here may follow it. */
 typedef struct {
@@ -62,11 +62,11 @@ static inline void close_file(FILE **f)
 	*f = NULL;
 }
 
-#define take_ptr(p)                                                                                \
-	({                                                                                         \
-		typeof(p) taken_ = (p);                                                            \
-		(p) = NULL;                                                                        \
-		taken_;                                                                            \
+#define take_ptr(p)                     \
+	({                              \
+		typeof(p) taken_ = (p); \
+		(p) = NULL;             \
+		taken_;                 \
 	})
 
 static inline bool streq(const char *a, const char *b)

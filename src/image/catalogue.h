@@ -9,15 +9,15 @@
 enum image_type {
 	IMAGE_INVENTORY,
 	IMAGE_PSTREE,
-	IMAGE_CORE,	/* core-TID */
-	IMAGE_IDS,	/* ids-PID */
-	IMAGE_MM,	/* mm-PID */
-	IMAGE_PAGEMAP,	/* pagemap-PID */
+	IMAGE_CORE, /* core-TID */
+	IMAGE_IDS, /* ids-PID */
+	IMAGE_MM, /* mm-PID */
+	IMAGE_PAGEMAP, /* pagemap-PID */
 	IMAGE_PAGEMAP_SHMEM, /* pagemap-shmem-ID */
-	IMAGE_PAGES,	/* pages-ID, raw */
-	IMAGE_FS,	/* fs-PID */
+	IMAGE_PAGES, /* pages-ID, raw */
+	IMAGE_FS, /* fs-PID */
 	IMAGE_FILES,
-	IMAGE_FDINFO,	/* fdinfo-FILES_ID */
+	IMAGE_FDINFO, /* fdinfo-FILES_ID */
 	IMAGE_REMAP_FPATH,
 	IMAGE_GHOST_FILE, /* ghost-file-ID, hexadecimal */
 	IMAGE_PIPES_DATA,
@@ -34,10 +34,10 @@ enum image_type {
 /* What follows an entry's message in the file. */
 enum image_extra {
 	EXTRA_NONE,
-	EXTRA_PIPE_DATA,  /* `bytes` bytes */
-	EXTRA_SK_QUEUES,  /* `length` bytes */
+	EXTRA_PIPE_DATA, /* `bytes` bytes */
+	EXTRA_SK_QUEUES, /* `length` bytes */
 	EXTRA_TCP_STREAM, /* inq_len + outq_len bytes */
-	EXTRA_GHOST,	  /* chunks, or the rest of the file */
+	EXTRA_GHOST, /* chunks, or the rest of the file */
 	EXTRA_IPC_SEM,
 	EXTRA_IPC_MSG,
 	EXTRA_IPC_SHM,
@@ -45,11 +45,12 @@ enum image_extra {
 };
 
 struct image_info {
-	const char *name;	/* "core-%u.img" with one conversion at most */
-	uint32_t magic;		/* 0 for raw images */
-	bool service;		/* framed with the service magic (stats) */
-	const ProtobufCMessageDescriptor *first; /* the first entry's message; NULL for raw images */
-	const ProtobufCMessageDescriptor *rest;	 /* the others', where it differs; else NULL */
+	const char *name; /* "core-%u.img" with one conversion at most */
+	uint32_t magic; /* 0 for raw images */
+	bool service; /* framed with the service magic (stats) */
+	const ProtobufCMessageDescriptor
+		*first; /* the first entry's message; NULL for raw images */
+	const ProtobufCMessageDescriptor *rest; /* the others', where it differs; else NULL */
 	enum image_extra extra;
 };
 

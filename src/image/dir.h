@@ -4,8 +4,8 @@
  *
  * Format: ../shared/format/files.md (CRIU 4.2, image version 1.1), told again in docs/images.md. A
  * directory that is being written holds temporary names only; image_dir_commit() makes it a whole
- * checkpoint (manifest with a checksum for each file, fsync, rename), so that a directory either holds
- * one or says that it does not. Every byte read is treated as hostile.
+ * checkpoint (manifest with a checksum for each file, fsync, rename), so that a directory either
+ * holds one or says that it does not. Every byte read is treated as hostile.
  */
 #include <google/protobuf-c/protobuf-c.h>
 
@@ -18,8 +18,8 @@ struct image_writer;
 struct image_reader;
 
 /* Opens a directory that holds a checkpoint. One that a killed dump left half-written is refused by
- * name (ERROR_BAD_IMAGE), so is one that does not exist. Directories of CRIU have no manifest and are
- * taken as they are; where there is a manifest, sizes are checked here and checksums by
+ * name (ERROR_BAD_IMAGE), so is one that does not exist. Directories of CRIU have no manifest and
+ * are taken as they are; where there is a manifest, sizes are checked here and checksums by
  * image_dir_verify(). */
 int image_dir_open(const char *path, struct image_dir **ret_dir, struct error *err);
 
@@ -27,8 +27,9 @@ int image_dir_open(const char *path, struct image_dir **ret_dir, struct error *e
  * there stays valid until the commit replaces it. Leftovers of a killed dump are removed. */
 int image_dir_create(const char *path, struct image_dir **ret_dir, struct error *err);
 
-/* Makes what was written since image_dir_create() the checkpoint: writes the manifest, fsyncs, renames
- * into place, and removes images of an earlier checkpoint that the new one does not have. */
+/* Makes what was written since image_dir_create() the checkpoint: writes the manifest, fsyncs,
+ * renames into place, and removes images of an earlier checkpoint that the new one does not have.
+ */
 int image_dir_commit(struct image_dir *dir, struct error *err);
 
 /* Compares every file with the manifest's checksums; all differences into problems. */
@@ -43,7 +44,8 @@ static inline void image_dir_cleanup(struct image_dir **dir)
 
 const char *image_dir_path(const struct image_dir *dir);
 
-/* The descriptor of the directory (logs, pidfiles and the parent link are opened relative to it). */
+/* The descriptor of the directory (logs, pidfiles and the parent link are opened relative to it).
+ */
 int image_dir_fd(const struct image_dir *dir);
 
 /* A new image of the given type; `id` fills the number in its name (0 where the name has none). */
@@ -82,12 +84,13 @@ int image_reader_fd(const struct image_reader *reader, uint64_t *ret_offset);
 void image_reader_cleanup(struct image_reader **reader);
 
 /* The only entry of an image that must exist. */
-int image_read_single(struct image_dir *dir, enum image_type type, uint64_t id,
-	struct arena *arena, ProtobufCMessage **ret_entry, struct error *err);
+int image_read_single(struct image_dir *dir, enum image_type type, uint64_t id, struct arena *arena,
+	ProtobufCMessage **ret_entry, struct error *err);
 
-/* Raw images (IMAGE_PAGES and others without entries): a descriptor to write to, or to read from, and
- * its size. The descriptor belongs to the caller. Reading returns 1, 0 (no such image) or -errno. */
-int image_create_raw(struct image_dir *dir, enum image_type type, uint64_t id, int *ret_fd,
-	struct error *err);
+/* Raw images (IMAGE_PAGES and others without entries): a descriptor to write to, or to read from,
+ * and its size. The descriptor belongs to the caller. Reading returns 1, 0 (no such image) or
+ * -errno. */
+int image_create_raw(
+	struct image_dir *dir, enum image_type type, uint64_t id, int *ret_fd, struct error *err);
 int image_open_raw(struct image_dir *dir, enum image_type type, uint64_t id, int *ret_fd,
 	uint64_t *ret_size, struct error *err);
