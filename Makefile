@@ -3,7 +3,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: all clean install format
+.PHONY: all clean install format test check demo packages
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD) --quiet
 
@@ -11,7 +11,21 @@ $(BUILD)/build.ninja:
 	meson setup $(BUILD) --prefix=$(PREFIX) >/dev/null
 
 clean:
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) build-test build-gcc build-clang build-asan
 
 format:
 	clang-format -i $$(git ls-files 'src/*.[ch]' 'lib/*.[ch]' 'tests/*.[ch]')
+
+packages:
+	packaging/install-packages.sh
+
+# Every test; the last line counts them. `make check` adds what else must hold (format, layers, both
+# compilers, sanitizers).
+test:
+	.ci/run test
+
+check:
+	.ci/run
+
+demo:
+	demo/demo.sh
