@@ -3,7 +3,8 @@
  * Points at which a test may kill the conductor or make it fail. They exist in builds configured
  *with -Dtestpoints=true only; elsewhere test_point() is nothing.
  *
- *	STASIS_TEST_POINT=N:kill	SIGKILL to ourselves at the N-th point that is reached (1, 2,
+ *	STASIS_TEST_POINT=N:kill	SIGKILL to ourselves at the N-th point that is reached (1,
+ *2,
  *...) STASIS_TEST_POINT=NAME:kill	the same at the first point of that name
  *	STASIS_TEST_POINT=N:fail	the N-th point returns -EIO (or NAME:fail)
  *	STASIS_TEST_POINT_COUNT=FILE	FILE gets the name of every point reached, a line each
