@@ -49,6 +49,8 @@ enum op_flags {
 	OP_ADVISORY = 1, /* an error is a warning in the log: the batch goes on */
 	OP_ASK = 2, /* an error is an answer (result < 0): the batch goes on silently */
 	OP_EXPECT = 4, /* any result but `expected` is a failure */
+	OP_CLONE = 8,   /* a clone3 whose child gets the ring named by the third argument */
+	OP_FORK = 16,   /* with OP_CLONE: the child is a process; ptrace tells us of it */
 };
 
 struct op {
@@ -68,8 +70,9 @@ struct batch {
 	size_t count, capacity;
 };
 
-#define VAL(v)     ((struct op_arg){.kind = OP_ARG_VALUE, .value = (uint64_t)(v)})
-#define RESULT(op) ((struct op_arg){.kind = OP_ARG_RESULT, .value = (uint64_t)(op)})
+#define VAL(v)      ((struct op_arg){.kind = OP_ARG_VALUE, .value = (uint64_t)(v)})
+#define RESULT(op)  ((struct op_arg){.kind = OP_ARG_RESULT, .value = (uint64_t)(op)})
+#define RING(index) ((struct op_arg){.kind = OP_ARG_RING, .value = (uint64_t)(index)})
 #define IN(p, n)                              \
 	((struct op_arg){.kind = OP_ARG_DATA, \
 		.data = {.bytes = (void *)(uintptr_t)(p), .size = (uint32_t)(n), .in = true}})

@@ -1,0 +1,217 @@
+#include "puppet/tracee.h"
+
+#include <elf.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "kernel/procfs.h"
+
+#ifndef PTRACE_EVENT_STOP
+#define PTRACE_EVENT_STOP 128
+#endif
+
+int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int fail(const struct tracee *tracee, int errnum, struct error *err, const char *doing)
+{
+	int rc = error_set(err, errnum, "task %d, thread %d: %s", tracee->pid, tracee->tid, doing);
+
+	error_about_task(err, tracee->pid);
+	if (errnum == ESRCH)
+		error_class(err, ERROR_GONE);
+	return rc;
+}
+
+/* EPERM has several reasons; the right one is worth a look. */
+static int seize_refused(struct tracee *tracee, struct error *err)
+{
+	struct proc_status status;
+	struct error ignored = ERROR_INIT;
+	int rc;
+
+	if (procfs_read_status(tracee->pid, tracee->tid, &status, &ignored) < 0)
+		return fail(tracee, ESRCH, err, "attaching");
+	proc_status_deinit(&status);
+	if (status.state == 'Z' || status.state == 'X')
+		return fail(tracee, ESRCH, err, "attaching");
+	rc = fail(tracee, EPERM, err, "attaching");
+	error_class(err, ERROR_CANNOT_DUMP);
+	if (status.tracer)
+		error_hint(err, "it is traced by process %d: detach the debugger (or strace) first",
+			status.tracer);
+	else
+		error_hint(err, "run as root, or with CAP_SYS_PTRACE in the task's user namespace");
+	return rc;
+}
+
+int tracee_seize(struct tracee *tracee, unsigned long options, struct error *err)
+{
+	if (ptrace(PTRACE_SEIZE, tracee->tid, 0, options) < 0) {
+		if (errno == EPERM)
+			return seize_refused(tracee, err);
+		return fail(tracee, errno, err, "attaching");
+	}
+	tracee->state = TRACEE_RUNNING;
+	return tracee_interrupt(tracee, err);
+}
+
+int tracee_interrupt(struct tracee *tracee, struct error *err)
+{
+	if (ptrace(PTRACE_INTERRUPT, tracee->tid, 0, 0) < 0)
+		return fail(tracee, errno, err, "asking for a stop");
+	return 0;
+}
+
+/* The one place where a wait status becomes a state. */
+static void advance(struct tracee *tracee, int status)
+{
+	if (WIFEXITED(status) || WIFSIGNALED(status)) {
+		tracee->state = TRACEE_GONE;
+		tracee->status = status;
+		return;
+	}
+	tracee->state = TRACEE_STOPPED;
+	tracee->signal = WSTOPSIG(status);
+	tracee->event = status >> 16;
+	if (tracee->event == PTRACE_EVENT_STOP)
+		tracee->group_stopped = tracee->signal != SIGTRAP;
+}
+
+int tracee_poll(struct tracee *tracee)
+{
+	int status;
+	pid_t got = waitpid(tracee->tid, &status, __WALL | WNOHANG);
+
+	if (got == 0)
+		return 0;
+	if (got < 0)
+		tracee->state = TRACEE_GONE;
+	else
+		advance(tracee, status);
+	return 1;
+}
+
+/* A stop usually comes within microseconds: spin a little, then sleep in growing steps so that a
+ * deadline can be kept (waitpid has none). */
+int tracee_wait_any(struct tracee *tracee, int64_t deadline_ms, struct error *err)
+{
+	for (unsigned int spins = 0; !tracee_poll(tracee); spins++) {
+		struct timespec nap = {.tv_nsec = spins < 400 ? 20000 : 500000};
+
+		if (spins < 200) {
+			sched_yield();
+			continue;
+		}
+		if (deadline_ms && now_ms() > deadline_ms) {
+			fail(tracee, ETIMEDOUT, err, "waiting for it to stop");
+			error_class(err, ERROR_TIMEOUT);
+			return -ETIMEDOUT;
+		}
+		nanosleep(&nap, NULL);
+	}
+	return tracee->state == TRACEE_GONE ? fail(tracee, ESRCH, err, "waiting for it to stop")
+					    : 0;
+}
+
+int tracee_wait_stop(struct tracee *tracee, int64_t deadline_ms, struct error *err)
+{
+	for (;;) {
+		int rc = tracee_wait_any(tracee, deadline_ms, err);
+
+		if (rc < 0)
+			return rc;
+		if (tracee->event == PTRACE_EVENT_STOP)
+			return 0;
+		/* A signal came first: it is delivered as if we were not here. Other events are not
+		 * asked for, or are of no interest here. */
+		rc = tracee_continue(tracee, PTRACE_CONT, tracee->event ? 0 : tracee->signal, err);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+int tracee_continue(struct tracee *tracee, int request, int signal, struct error *err)
+{
+	if (ptrace(request, tracee->tid, 0, signal) < 0)
+		return fail(tracee, errno, err, "letting it run");
+	tracee->state = TRACEE_RUNNING;
+	return 0;
+}
+
+int tracee_detach(struct tracee *tracee, struct error *err)
+{
+	if (ptrace(PTRACE_DETACH, tracee->tid, 0, 0) < 0)
+		return fail(tracee, errno, err, "detaching");
+	tracee->state = TRACEE_NONE;
+	return 0;
+}
+
+int tracee_get_registers(
+	struct tracee *tracee, struct user_regs_struct *ret_general, struct error *err)
+{
+	struct iovec iov = {ret_general, sizeof(*ret_general)};
+
+	if (ptrace(PTRACE_GETREGSET, tracee->tid, NT_PRSTATUS, &iov) < 0)
+		return fail(tracee, errno, err, "reading registers");
+	return 0;
+}
+
+int tracee_set_registers(
+	struct tracee *tracee, const struct user_regs_struct *general, struct error *err)
+{
+	struct iovec iov = {(void *)general, sizeof(*general)};
+
+	if (ptrace(PTRACE_SETREGSET, tracee->tid, NT_PRSTATUS, &iov) < 0)
+		return fail(tracee, errno, err, "setting registers");
+	return 0;
+}
+
+int tracee_get_xsave(struct tracee *tracee, void *buffer, size_t *size, struct error *err)
+{
+	struct iovec iov = {buffer, *size};
+
+	if (ptrace(PTRACE_GETREGSET, tracee->tid, NT_X86_XSTATE, &iov) < 0)
+		return fail(tracee, errno, err, "reading floating-point registers");
+	*size = iov.iov_len;
+	return 0;
+}
+
+int tracee_set_xsave(struct tracee *tracee, const void *buffer, size_t size, struct error *err)
+{
+	struct iovec iov = {(void *)buffer, size};
+
+	if (ptrace(PTRACE_SETREGSET, tracee->tid, NT_X86_XSTATE, &iov) < 0)
+		return fail(tracee, errno, err, "setting floating-point registers");
+	return 0;
+}
+
+int tracee_get_mask(struct tracee *tracee, uint64_t *ret_mask, struct error *err)
+{
+	if (ptrace(PTRACE_GETSIGMASK, tracee->tid, sizeof(*ret_mask), ret_mask) < 0)
+		return fail(tracee, errno, err, "reading the signal mask");
+	return 0;
+}
+
+int tracee_set_mask(struct tracee *tracee, uint64_t mask, struct error *err)
+{
+	if (ptrace(PTRACE_SETSIGMASK, tracee->tid, sizeof(mask), &mask) < 0)
+		return fail(tracee, errno, err, "setting the signal mask");
+	return 0;
+}
+
+int tracee_set_options(struct tracee *tracee, unsigned long options, struct error *err)
+{
+	if (ptrace(PTRACE_SETOPTIONS, tracee->tid, 0, options) < 0)
+		return fail(tracee, errno, err, "setting ptrace options");
+	return 0;
+}
