@@ -127,6 +127,7 @@ struct job {
 	bool mntns_compat_mode;
 	const char *lsm_profile;
 	const char *lsm_mount_context;
+	struct string_list close_fds; /* --close: decimal numbers, closed before anything else */
 
 	/* Cgroups. */
 	bool manage_cgroups; /* --manage-cgroups was given */

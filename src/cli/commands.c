@@ -1,0 +1,32 @@
+#include "cli/commands.h"
+
+const struct command command_table[] = {
+	{"dump", CMD_DUMP, NULL, 0, 0, "write a tree of tasks to a directory and end it", NULL},
+	{"pre-dump", CMD_PRE_DUMP, NULL, 0, 0, "write memory ahead of a dump, the tasks running on",
+		NULL},
+	{"restore", CMD_RESTORE, NULL, 0, 0, "bring a dumped tree back", NULL},
+	{"inspect", CMD_INSPECT, "[PID]", 0, 1, "say all that stands in the way of a dump", NULL},
+	{"check", CMD_CHECK, NULL, 0, 0, "say what this kernel and our privileges allow",
+		command_check},
+	{"show", CMD_SHOW, "DIR [WHAT]", 1, 2,
+		"print images as text or JSON (WHAT: an image, ps, fds, mems, rss)", NULL},
+	{"verify", CMD_VERIFY, "[DIR]", 0, 1, "compare a directory with its checksums", NULL},
+	{"cleanup", CMD_CLEANUP, NULL, 0, 0, "undo what a killed dump or restore left", NULL},
+	{"page-server", CMD_PAGE_SERVER, NULL, 0, 0, "receive pages over the network", NULL},
+	{"lazy-pages", CMD_LAZY_PAGES, NULL, 0, 0, "bring pages when they are touched", NULL},
+	{"service", CMD_SERVICE, NULL, 0, 0, "wait for requests on a socket", NULL},
+	{"swrk", CMD_SWRK, "FD", 1, 1, "serve requests on a descriptor", NULL},
+	{"dedup", CMD_DEDUP, NULL, 0, 0, "punch pages out that a later dump has too", NULL},
+	{"cpuinfo", CMD_CPUINFO, "dump|check", 1, 1, "write or compare what the processor can",
+		NULL},
+};
+
+const size_t command_count = ARRAY_SIZE(command_table);
+
+const struct command *command_by_name(const char *name)
+{
+	for (size_t i = 0; i < command_count; i++)
+		if (streq(command_table[i].name, name))
+			return &command_table[i];
+	return NULL;
+}
