@@ -141,6 +141,12 @@ int command_check(const struct invocation *invocation, struct report *report)
 {
 	const struct job *job = &invocation->job;
 
+	if (job->check_kinds)
+#ifdef HAVE_KINDS
+		return check_kinds(invocation, report);
+#else
+		return error_refuse(&report->err, ERROR_USAGE, "--kinds is not built yet");
+#endif
 	if (string_list_has(&job->features, "list"))
 		return print_names(invocation, report);
 	if (job->features.count)

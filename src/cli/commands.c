@@ -1,16 +1,37 @@
 #include "cli/commands.h"
 
+/* Commands whose engine is not in the tree yet are known and say so (src/meson.build). */
+#ifdef HAVE_DUMP
+#define RUN_DUMP    command_dump
+#define RUN_INSPECT command_inspect
+#else
+#define RUN_DUMP    NULL
+#define RUN_INSPECT NULL
+#endif
+#ifdef HAVE_RESTORE
+#define RUN_RESTORE command_restore
+#else
+#define RUN_RESTORE NULL
+#endif
+#ifdef HAVE_SHOW
+#define RUN_SHOW command_show
+#else
+#define RUN_SHOW NULL
+#endif
+
 const struct command command_table[] = {
-	{"dump", CMD_DUMP, NULL, 0, 0, "write a tree of tasks to a directory and end it", NULL},
+	{"dump", CMD_DUMP, NULL, 0, 0, "write a tree of tasks to a directory and end it", RUN_DUMP},
 	{"pre-dump", CMD_PRE_DUMP, NULL, 0, 0, "write memory ahead of a dump, the tasks running on",
 		NULL},
-	{"restore", CMD_RESTORE, NULL, 0, 0, "bring a dumped tree back", NULL},
-	{"inspect", CMD_INSPECT, "[PID]", 0, 1, "say all that stands in the way of a dump", NULL},
+	{"restore", CMD_RESTORE, NULL, 0, 0, "bring a dumped tree back", RUN_RESTORE},
+	{"inspect", CMD_INSPECT, "[PID]", 0, 1, "say all that stands in the way of a dump",
+		RUN_INSPECT},
 	{"check", CMD_CHECK, NULL, 0, 0, "say what this kernel and our privileges allow",
 		command_check},
 	{"show", CMD_SHOW, "DIR [WHAT]", 1, 2,
-		"print images as text or JSON (WHAT: an image, ps, fds, mems, rss)", NULL},
-	{"verify", CMD_VERIFY, "[DIR]", 0, 1, "compare a directory with its checksums", NULL},
+		"print images as text or JSON (WHAT: an image, ps, fds, mems, rss)", RUN_SHOW},
+	{"verify", CMD_VERIFY, "[DIR]", 0, 1, "compare a directory with its checksums",
+		command_verify},
 	{"cleanup", CMD_CLEANUP, NULL, 0, 0, "undo what a killed dump or restore left", NULL},
 	{"page-server", CMD_PAGE_SERVER, NULL, 0, 0, "receive pages over the network", NULL},
 	{"lazy-pages", CMD_LAZY_PAGES, NULL, 0, 0, "bring pages when they are touched", NULL},

@@ -202,6 +202,9 @@ int invocation_parse(struct invocation *invocation, int argc, char **argv, struc
 	*invocation = (struct invocation){.program = slash ? slash + 1 : argv[0]};
 	invocation->as_criu = streq(invocation->program, "criu");
 	job_init(&invocation->job);
+	/* So that also a mistake on the command line is told the way that was asked for. */
+	for (int i = 1; i < argc && !streq(argv[i], "--"); i++)
+		invocation->job.json |= streq(argv[i], "--json");
 	rc = collect(&uses, argc, argv, err);
 	if (rc < 0)
 		return rc;
@@ -227,6 +230,8 @@ int invocation_parse(struct invocation *invocation, int argc, char **argv, struc
 		rc = take_exec_cmd(invocation, err);
 	if (rc == 0)
 		rc = check_arguments(invocation, err);
+	if (!invocation->job.images_dir)
+		invocation->job.images_dir = ".";
 	return rc;
 }
 
