@@ -36,7 +36,6 @@ int command_dump(const struct invocation *invocation, struct report *report);
 int command_restore(const struct invocation *invocation, struct report *report);
 int command_inspect(const struct invocation *invocation, struct report *report);
 int command_check(const struct invocation *invocation, struct report *report);
-int command_show(const struct invocation *invocation, struct report *report);
 int command_verify(const struct invocation *invocation, struct report *report);
 /* `check --kinds` (cli/kinds.c). */
 int check_kinds(const struct invocation *invocation, struct report *report);

@@ -124,7 +124,7 @@ int report_finish(struct report *report, const struct job *job, bool as_criu, in
 		for (size_t i = 0; report->problems.count > 1 && i < report->problems.count; i++)
 			tell(&report->problems.items[i], unheard);
 	}
-	if (job->json)
+	if (job->json && !(rc >= 0 && report->printed))
 		print_json(report, rc >= 0);
 	if (rc >= 0)
 		return 0;

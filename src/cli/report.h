@@ -13,6 +13,7 @@ struct report {
 	struct error err;
 	struct problems problems; /* when there are several, all of them; `err` sums them up */
 	json_t *result; /* owned; what --json adds to a success, or NULL */
+	bool printed; /* the command has printed an object of its own */
 };
 
 #define REPORT_INIT ((struct report){.err = ERROR_INIT})
