@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "kernel/procfs.h"
 #include "puppet/intrusion.h"
+#include "puppet/tail.h"
 
 static struct frozen_task *add_task(struct frozen_tree *tree, struct frozen_task *parent, pid_t pid)
 {
@@ -219,8 +220,36 @@ static int freeze_new_children(struct frozen_tree *tree, int64_t deadline_ms, st
 	return found;
 }
 
-int freeze_tree(struct arena *arena, pid_t root, int64_t deadline_ms, struct frozen_tree *ret_tree,
-	struct error *err)
+static int read_thread(struct arena *arena, struct frozen_thread *thread, struct error *err)
+{
+	static unsigned char buffer[XSAVE_MAX];
+	struct thread_registers *registers = &thread->registers;
+	int rc = tracee_get_registers(&thread->tracee, &registers->general, err);
+
+	if (rc < 0)
+		return rc;
+	registers->xsave_size = sizeof(buffer);
+	rc = tracee_get_xsave(&thread->tracee, buffer, &registers->xsave_size, err);
+	if (rc < 0)
+		return rc;
+	registers->xsave = arena_memdup(arena, buffer, registers->xsave_size);
+	return tracee_get_mask(&thread->tracee, &registers->signal_mask, err);
+}
+
+static int read_registers(struct frozen_tree *tree, struct error *err)
+{
+	for (size_t i = 0; i < tree->count; i++)
+		for (size_t k = 0; k < tree->tasks[i]->thread_count; k++) {
+			int rc = read_thread(tree->arena, tree->tasks[i]->threads[k], err);
+
+			if (rc < 0)
+				return rc;
+		}
+	return 0;
+}
+
+static int freeze_once(struct arena *arena, pid_t root, int64_t deadline_ms,
+	struct frozen_tree *ret_tree, struct error *err)
 {
 	struct frozen_tree tree = {.arena = arena};
 	struct frozen_task *task = add_task(&tree, NULL, root);
@@ -245,32 +274,55 @@ int freeze_tree(struct arena *arena, pid_t root, int64_t deadline_ms, struct fro
 	return 0;
 }
 
-static int read_thread(struct arena *arena, struct frozen_thread *thread, struct error *err)
+/* Is a thread still on its way home from a dump or restore whose conductor died? Then it stands in the
+ * tail of its vdso page; the offset in the page rules nearly all others out without a look. */
+static bool is_healing(const struct frozen_tree *tree)
 {
-	static unsigned char buffer[XSAVE_MAX];
-	struct thread_registers *registers = &thread->registers;
-	int rc = tracee_get_registers(&thread->tracee, &registers->general, err);
+	size_t tail = MIN(tail_size(), (size_t)PAGE_SIZE);
 
-	if (rc < 0)
-		return rc;
-	registers->xsave_size = sizeof(buffer);
-	rc = tracee_get_xsave(&thread->tracee, buffer, &registers->xsave_size, err);
-	if (rc < 0)
-		return rc;
-	registers->xsave = arena_memdup(arena, buffer, registers->xsave_size);
-	return tracee_get_mask(&thread->tracee, &registers->signal_mask, err);
-}
-
-int freeze_read_registers(struct frozen_tree *tree, struct error *err)
-{
 	for (size_t i = 0; i < tree->count; i++)
 		for (size_t k = 0; k < tree->tasks[i]->thread_count; k++) {
-			int rc = read_thread(tree->arena, tree->tasks[i]->threads[k], err);
+			const struct frozen_thread *thread = tree->tasks[i]->threads[k];
+			uint64_t rip = thread->registers.general.rip, size;
+			struct error ignored = ERROR_INIT;
+			raddr start;
 
-			if (rc < 0)
-				return rc;
+			if (rip % PAGE_SIZE < PAGE_SIZE - tail)
+				continue;
+			if (tail_vdso(tree->tasks[i]->pid, &start, &size, &ignored) == 0 &&
+				tail_contains(start, size, rip))
+				return true;
 		}
-	return 0;
+	return false;
+}
+
+int freeze_tree(struct arena *arena, pid_t root, int64_t deadline_ms, struct frozen_tree *ret_tree,
+	struct error *err)
+{
+	for (;;) {
+		struct frozen_tree tree;
+		int rc = freeze_once(arena, root, deadline_ms, &tree, err);
+
+		if (rc < 0)
+			return rc;
+		rc = read_registers(&tree, err);
+		if (rc == 0 && !is_healing(&tree)) {
+			*ret_tree = tree;
+			return 0;
+		}
+		freeze_release(&tree, false);
+		if (rc < 0)
+			return error_wrap(err, rc, "freezing the tree of %d", root);
+		if (deadline_ms && now_ms() > deadline_ms) {
+			rc = error_refuse(err, ERROR_TIMEOUT,
+				"a thread of the tree of %d does not come back from a dump that "
+				"was killed",
+				root);
+			error_about_task(err, root);
+			return rc;
+		}
+		usleep(1000);
+	}
 }
 
 /* A thread that was asked to stop but never did must stop once before it can be detached; if it does

@@ -28,13 +28,11 @@ struct frozen_tree {
 	size_t count, capacity;
 };
 
-/* Stops every thread of every task from `root` down, whatever they are doing meanwhile: looks again
- * until nothing new appears. On failure everything that was stopped runs again. deadline_ms as in
+/* Stops every thread of every task from `root` down, whatever they are doing meanwhile (looks again
+ * until nothing new appears), and reads registers, FP state and signal masks. On failure everything that was stopped runs again. deadline_ms as in
  * tracee.h. */
 int freeze_tree(struct arena *arena, pid_t root, int64_t deadline_ms, struct frozen_tree *ret_tree,
 	struct error *err);
-/* Reads registers, FP state and signal masks of all threads. */
-int freeze_read_registers(struct frozen_tree *tree, struct error *err);
 /* Lets everything run on. Never fails; what cannot be let go has ended. NULL-safe. With `stopped` every
  * task stays in a job-control stop. */
 void freeze_release(struct frozen_tree *tree, bool stopped);
