@@ -10,6 +10,12 @@ all: $(BUILD)/build.ninja
 $(BUILD)/build.ninja:
 	meson setup $(BUILD) --prefix=$(PREFIX) >/dev/null
 
+# Below $(DESTDIR)$(PREFIX): the executable and its symlink criu, the manual pages, the completion.
+install: all
+	meson configure $(BUILD) --prefix=$(PREFIX)
+	ninja -C $(BUILD) --quiet
+	DESTDIR=$(abspath $(DESTDIR)) meson install -C $(BUILD) --no-rebuild --quiet
+
 clean:
 	rm -rf $(BUILD) build-test build-gcc build-clang build-asan
 
