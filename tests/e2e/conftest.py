@@ -26,6 +26,30 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "timeout(seconds): the longest the test may take")
 
 
+HUGE_PAGES = Path("/proc/sys/vm/nr_hugepages")
+_huge_pages_before = None
+
+
+def _is_worker(config):
+    return hasattr(config, "workerinput")
+
+
+def pytest_sessionstart(session):
+    """Huge pages for the victim that wants some; it is skipped where they cannot be had."""
+    global _huge_pages_before
+    if not _is_worker(session.config) and int(HUGE_PAGES.read_text()) < 16:
+        _huge_pages_before = HUGE_PAGES.read_text()
+        try:
+            HUGE_PAGES.write_text("16")
+        except OSError:
+            pass
+
+
+def pytest_sessionfinish(session):
+    if _huge_pages_before is not None:
+        HUGE_PAGES.write_text(_huge_pages_before)
+
+
 def _in_sandbox(item):
     from _pytest.runner import runtestprotocol
 

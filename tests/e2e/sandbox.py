@@ -4,7 +4,7 @@ Why: a restore needs the pids of the dumped tree to be free, at once. On a machi
 adopts the orphans may reap them late (PID 1 of our virtual machines looks every two seconds), and a test
 next door may take the number. In a pid namespace of its own a test has all pids to itself, adopts and
 reaps all orphans, and whatever it leaves behind is killed by the kernel when it ends, also when it
-hangs. It costs about 4 ms a test. stasis runs inside too, so for it these namespaces are the host's.
+hangs; the same for System V memory. stasis runs inside too, so for it these namespaces are the host's.
 
 Tests marked `host` run in the pids of the machine instead, under a child subreaper, to see that
 nothing depends on the sandbox (pytest --host runs all of them so).
@@ -19,6 +19,7 @@ import time
 import traceback
 
 CLONE_NEWNS = 0x00020000
+CLONE_NEWIPC = 0x08000000
 CLONE_NEWPID = 0x20000000
 MS_REC, MS_PRIVATE = 0x4000, 1 << 18
 MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
@@ -100,7 +101,7 @@ def _send(pipe, function):
 
 def _world(pipe, function):
     """In the forked child: makes the namespaces and runs function as their PID 1."""
-    _check(libc.unshare(CLONE_NEWPID | CLONE_NEWNS), "unshare")
+    _check(libc.unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC), "unshare")
     init = os.fork()
     if init:
         os.close(pipe)

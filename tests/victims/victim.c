@@ -385,6 +385,20 @@ char *status_field(const char *key)
 	return value;
 }
 
+void watch_status(const char *const fields[], size_t count, void (*spoil_state)(void))
+{
+	char before[16][256];
+
+	for (size_t i = 0; i < count; i++)
+		snprintf(before[i], sizeof(before[i]), "%s", status_field(fields[i]));
+	victim_ready();
+	if (victim_spoiled() && spoil_state)
+		spoil_state();
+	while (victim_next())
+		for (size_t i = 0; i < count; i++)
+			check_str(status_field(fields[i]), before[i], "%s", fields[i]);
+}
+
 char *smaps_of(const void *address)
 {
 	char *text = read_file("/proc/self/smaps");

@@ -126,6 +126,9 @@ char *read_file(const char *path);
 char *field_of(const char *text, const char *key);
 /* The same from /proc/self/status (or the thread's own). */
 char *status_field(const char *key);
+/* A part whose state is what these fields of its thread's status say: remembers, gets ready,
+ * spoils, compares at each verification. */
+void watch_status(const char *const fields[], size_t count, void (*spoil)(void));
 /* The paragraph of /proc/self/smaps whose area begins at address; NULL if there is none. */
 char *smaps_of(const void *address);
 /* True if the area that begins at address has this flag ("rd", "lo", ...) in VmFlags. */
