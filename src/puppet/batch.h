@@ -49,8 +49,8 @@ enum op_flags {
 	OP_ADVISORY = 1, /* an error is a warning in the log: the batch goes on */
 	OP_ASK = 2, /* an error is an answer (result < 0): the batch goes on silently */
 	OP_EXPECT = 4, /* any result but `expected` is a failure */
-	OP_CLONE = 8,   /* a clone3 whose child gets the ring named by the third argument */
-	OP_FORK = 16,   /* with OP_CLONE: the child is a process; ptrace tells us of it */
+	OP_CLONE = 8, /* a clone3 whose child gets the ring named by the third argument */
+	OP_FORK = 16, /* with OP_CLONE: the child is a process; ptrace tells us of it */
 };
 
 struct op {

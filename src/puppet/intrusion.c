@@ -90,30 +90,6 @@ static int unblock_signals(struct frozen_thread *thread, struct error *err)
 		       : tracee_set_mask(&thread->tracee, thread->registers.signal_mask, err);
 }
 
-/* Runs one system call of the leader at the executor's first instruction and stops right behind it.
- * `general` holds its arguments. Returns the stopped registers. */
-static int single_call(
-	struct frozen_thread *thread, struct user_regs_struct *general, struct error *err)
-{
-	struct tracee *tracee = &thread->tracee;
-	int rc = tracee_set_registers(tracee, general, err), stops = 0;
-
-	if (rc < 0)
-		return rc;
-	(void)test_point("intrusion: registers of a single call are set");
-	while (stops < 2) {
-		rc = tracee_continue(tracee, PTRACE_SYSCALL, 0, err);
-		if (rc == 0)
-			rc = tracee_wait_any(tracee, 0, err);
-		if (rc < 0)
-			return rc;
-		if (!tracee->event && tracee->signal == (SIGTRAP | 0x80))
-			stops++;
-	}
-	(void)test_point("intrusion: behind a single call");
-	return tracee_get_registers(tracee, general, err);
-}
-
 static int map_arena(struct frozen_task *task, struct intrusion *intrusion, struct error *err)
 {
 	struct frozen_thread *leader = task->threads[0];
@@ -133,7 +109,7 @@ static int map_arena(struct frozen_task *task, struct intrusion *intrusion, stru
 	r.r9 = 0;
 	r.r12 = role_of(task, leader);
 	leader->borrowed = true;
-	rc = single_call(leader, &r, err);
+	rc = tracee_single_call(&leader->tracee, &r, err);
 	if (rc < 0)
 		return rc;
 	if ((int64_t)r.rax < 0)
@@ -325,11 +301,9 @@ static void leave_arena(struct frozen_task *task, struct intrusion *intrusion)
 	r.rdi = intrusion->arena.v;
 	r.rsi = RING_SIZE;
 	r.r12 = role_of(task, leader);
-	if (intrusion->arena.v && single_call(leader, &r, &ignored) < 0)
+	if (intrusion->arena.v && tracee_single_call(&leader->tracee, &r, &ignored) < 0)
 		return;
-	if (tracee_interrupt(&leader->tracee, &ignored) == 0 &&
-		tracee_continue(&leader->tracee, PTRACE_CONT, 0, &ignored) == 0)
-		tracee_wait_stop(&leader->tracee, 0, &ignored);
+	tracee_to_event_stop(&leader->tracee, &ignored);
 }
 
 void intrusion_end(struct frozen_task *task)

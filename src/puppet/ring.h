@@ -113,7 +113,7 @@ extern const unsigned char dump_executor_start[], dump_executor_mapped[], dump_e
 extern const unsigned char restore_executor_start[], restore_executor_wait[],
 	restore_executor_end[];
 /* Restore: the last instructions, in the zero tail of the vdso page. */
-extern const unsigned char landing_start[], landing_end[];
+extern const unsigned char landing_start[], landing_unmap[], landing_end[];
 /* Restore: the program that a puppet is born with. */
 extern const unsigned char stub_start[], stub_end[];
 #endif

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/testpoint.h"
 #include "kernel/procfs.h"
 
 #ifndef PTRACE_EVENT_STOP
@@ -214,4 +215,33 @@ int tracee_set_options(struct tracee *tracee, unsigned long options, struct erro
 	if (ptrace(PTRACE_SETOPTIONS, tracee->tid, 0, options) < 0)
 		return fail(tracee, errno, err, "setting ptrace options");
 	return 0;
+}
+
+int tracee_single_call(struct tracee *tracee, struct user_regs_struct *general, struct error *err)
+{
+	int rc = tracee_set_registers(tracee, general, err), stops = 0;
+
+	if (rc < 0)
+		return rc;
+	(void)test_point("registers of a single call are set");
+	while (stops < 2) {
+		rc = tracee_continue(tracee, PTRACE_SYSCALL, 0, err);
+		if (rc == 0)
+			rc = tracee_wait_any(tracee, 0, err);
+		if (rc < 0)
+			return rc;
+		if (!tracee->event && tracee->signal == (SIGTRAP | 0x80))
+			stops++;
+	}
+	(void)test_point("behind a single call");
+	return tracee_get_registers(tracee, general, err);
+}
+
+int tracee_to_event_stop(struct tracee *tracee, struct error *err)
+{
+	int rc = tracee_interrupt(tracee, err);
+
+	if (rc == 0)
+		rc = tracee_continue(tracee, PTRACE_CONT, 0, err);
+	return rc < 0 ? rc : tracee_wait_stop(tracee, 0, err);
 }

@@ -54,4 +54,11 @@ int tracee_get_mask(struct tracee *tracee, uint64_t *ret_mask, struct error *err
 int tracee_set_mask(struct tracee *tracee, uint64_t mask, struct error *err);
 int tracee_set_options(struct tracee *tracee, unsigned long options, struct error *err);
 
+/* Runs the one system call whose instruction `general`'s rip points to, and stops right behind it;
+ * general becomes the registers there. The tracee has PTRACE_O_TRACESYSGOOD. */
+int tracee_single_call(struct tracee *tracee, struct user_regs_struct *general, struct error *err);
+/* From a stop at a system call's exit, where the kernel does not look for interrupted calls, to an event
+ * stop, where it does; no instruction of the thread is run. */
+int tracee_to_event_stop(struct tracee *tracee, struct error *err);
+
 int64_t now_ms(void);

@@ -296,7 +296,7 @@ restore_executor_end:
  * below the thread's red zone. All other registers have their final values.
  */
 	.balign 16
-	.globl	landing_start, landing_end
+	.globl	landing_start, landing_unmap, landing_end
 landing_start:
 	cmpl	$1, (%rdx)
 	je	.Llive
@@ -307,6 +307,7 @@ landing_start:
 	test	%r10, %r10
 	jz	.Lmask
 	mov	$NR_munmap, %eax
+landing_unmap:
 	syscall
 .Lmask:
 	mov	$SIG_SETMASK, %edi
