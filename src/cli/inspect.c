@@ -36,6 +36,8 @@ int command_inspect(const struct invocation *invocation, struct report *report)
 	rc = stasis_inspect(&job, &features, &result, &report->problems, &report->err);
 	if (rc < 0)
 		return rc;
+	report->result = json_pack("{s:I, s:I, s:I}", "tasks", (json_int_t)result.tasks, "threads",
+		(json_int_t)result.threads, "frozen_us", (json_int_t)result.frozen_us);
 	if (report->problems.count)
 		return problems_to_error(&report->problems, &report->err);
 	if (!job.json)

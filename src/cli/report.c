@@ -99,16 +99,13 @@ static void print_json(const struct report *report, bool success)
 
 static void tell(const struct error *err, bool unheard)
 {
-	/* A sum of several problems has a line each behind the first; each is told by itself. */
-	int length = (int)strcspn(err->message, "\n");
-
 	if (err->hint[0])
-		log_error("%.*s (%s)", length, err->message, err->hint);
+		log_error("%s (%s)", err->message, err->hint);
 	else
-		log_error("%.*s", length, err->message);
+		log_error("%s", err->message);
 	/* -v0 and --quiet keep the log or standard error short, not the caller in the dark. */
 	if (unheard)
-		dprintf(STDERR_FILENO, "Error: %.*s\n", length, err->message);
+		dprintf(STDERR_FILENO, "Error: %s\n", err->message);
 }
 
 int report_finish(struct report *report, const struct job *job, bool as_criu, int rc)
@@ -120,6 +117,9 @@ int report_finish(struct report *report, const struct job *job, bool as_criu, in
 		if (!error_is_set(&report->err) &&
 			problems_to_error(&report->problems, &report->err) == 0)
 			error_set(&report->err, -rc, "the command failed without a reason");
+		/* The sum of several has a line for each behind its first one; each is told alone. */
+		if (report->problems.count > 1)
+			report->err.message[strcspn(report->err.message, "\n")] = '\0';
 		tell(&report->err, unheard);
 		for (size_t i = 0; report->problems.count > 1 && i < report->problems.count; i++)
 			tell(&report->problems.items[i], unheard);
