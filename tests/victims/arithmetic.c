@@ -5,13 +5,15 @@
 enum { THREADS = 3, ROUNDS = 200000 };
 
 static volatile unsigned long done[THREADS], wrong[THREADS];
-static uint64_t expected_sum;
-static double expected_double;
-static long double expected_x87;
+/* Volatile, so that nothing is computed once and for all. */
+static volatile uint64_t seed = 1;
+static volatile uint64_t expected_sum;
+static volatile double expected_double;
+static volatile long double expected_x87;
 
 static uint64_t integers(void)
 {
-	uint64_t a = 1, b = 2, c = 3, d = 4;
+	uint64_t a = seed, b = 2, c = 3, d = 4;
 
 	for (int i = 0; i < ROUNDS; i++) {
 		a = a * 6364136223846793005u + b;
@@ -24,7 +26,7 @@ static uint64_t integers(void)
 
 static double doubles(void)
 {
-	double a = 1.5, b = 0.25, c = 3;
+	double a = 1.5 * (double)seed, b = 0.25, c = 3;
 
 	for (int i = 0; i < ROUNDS; i++) {
 		a = a * 1.0000001 + b;
@@ -36,7 +38,7 @@ static double doubles(void)
 
 static long double x87(void)
 {
-	long double a = 1.5L, b = 0.25L;
+	long double a = 1.5L * (long double)seed, b = 0.25L;
 
 	for (int i = 0; i < ROUNDS; i++) {
 		a = a * 1.0000001L + b;
@@ -71,7 +73,7 @@ int main(int argc, char **argv)
 			victim_die("pthread_create");
 	victim_ready();
 	if (victim_spoiled())
-		expected_double += 1;
+		expected_double = 1;
 	while (victim_next()) {
 		for (int i = 0; i < THREADS; i++) {
 			unsigned long before = done[i];

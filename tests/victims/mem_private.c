@@ -37,7 +37,7 @@ int main(int argc, char **argv)
 	must(mprotect(constant, SMALL, PROT_READ));
 	heap = must_ptr(malloc(100000));
 	fill_pattern(heap, 100000, 4);
-	must(brk(sbrk(0) + 123));
+	must(brk((char *)sbrk(0) + 123));
 	brk_before = sbrk(0);
 	victim_ready();
 	if (victim_spoiled())
