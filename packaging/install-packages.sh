@@ -5,7 +5,7 @@ set -euo pipefail
 
 build=(gcc libc6-dev make meson ninja-build pkg-config protobuf-c-compiler protobuf-compiler
 	libprotobuf-c-dev libprotobuf-dev libjansson-dev libxxhash-dev)
-test=(clang clang-format clang-tidy libclang-rt-dev python3 python3-pytest python3-pytest-xdist python3-protobuf
+test=(libcmocka-dev clang clang-format clang-tidy libclang-rt-dev python3 python3-pytest python3-pytest-xdist python3-protobuf
 	perl procps util-linux libcmocka-dev)
 
 wanted=("${build[@]}")
