@@ -201,7 +201,10 @@ void emit_quoted_printable(struct emitter *emitter, const void *data, size_t siz
 	separate(emitter, false);
 	fputc('"', emitter->out);
 	for (size_t i = 0; i < size; i++) {
-		bool plain = s[i] > ' ' && s[i] < 0x7f && s[i] != '=';
+		/* White space may stand as it is, but not at the end of a line. */
+		bool last = i + 1 == size || s[i + 1] == '\n';
+		bool plain = (s[i] > ' ' && s[i] < 0x7f && s[i] != '=') ||
+			     ((s[i] == ' ' || s[i] == '\t') && !last);
 		size_t width = plain ? 1 : 3;
 
 		if (column + width >= 76) {

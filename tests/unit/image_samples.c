@@ -41,7 +41,7 @@ static void fill_value(struct arena *arena, const ProtobufCFieldDescriptor *fiel
 		break;
 	case PROTOBUF_C_TYPE_INT64:
 	case PROTOBUF_C_TYPE_SINT64:
-		*(int64_t *)at = -(int64_t)n << 40;
+		*(int64_t *)at = -(int64_t)n * (INT64_C(1) << 40);
 		break;
 	case PROTOBUF_C_TYPE_UINT32:
 	case PROTOBUF_C_TYPE_FIXED32:

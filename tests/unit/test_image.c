@@ -444,7 +444,7 @@ static void test_amplification(void **state)
 	put_image(IMAGE_CGROUP, message, SIZE);
 	before = mallinfo2();
 	show_hostile(in_directory("cgroup.img"), null);
-	after = mallinfo2();
+	after = mallinfo2(); /* all zeroes under ASan, which has its own limit */
 	assert_true(after.arena + after.hblkhd <= before.arena + before.hblkhd + 80 * (size_t)SIZE);
 	fclose(null);
 }
@@ -474,7 +474,6 @@ static void test_sizes_that_lie(void **state)
 
 static void test_entry_number_in_error(void **state)
 {
-	_cleanup_(image_dir_cleanup) struct image_dir *dir = NULL;
 	struct error err = ERROR_INIT;
 	FILE *null = fopen("/dev/null", "w");
 
