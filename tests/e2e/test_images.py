@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -20,6 +21,9 @@ NEWER = {
     "membarrier_registration_mask", "mode", "no_new_privs", "pac_keys", "pidfd", "pktinfo",
     "plugins_entry", "stop_signo", "tcp_opts", "tos", "ttl",
 }
+# And our own: fields numbered from 1000 on.
+for proto in (SOURCE / "proto").glob("*.proto"):
+    NEWER |= set(re.findall(r"(\w+) = 1\d\d\d\b", proto.read_text()))
 # Kinds of image that are newer, or that crit knows by magic only.
 UNKNOWN = {"pidfd.img", "binfmt-misc.img", "binfmt-misc-10.img", "signal-s-10.img", "signal-p-10.img"}
 
