@@ -6,7 +6,7 @@ set -euo pipefail
 build=(gcc libc6-dev make meson ninja-build pkg-config protobuf-c-compiler protobuf-compiler
 	libprotobuf-c-dev libprotobuf-dev libjansson-dev libxxhash-dev)
 test=(libcmocka-dev clang clang-format clang-tidy libclang-rt-dev python3 python3-pytest python3-pytest-xdist python3-protobuf
-	perl procps util-linux libcmocka-dev)
+	perl procps util-linux)
 
 wanted=("${build[@]}")
 [ "${1:-test}" = build ] || wanted+=("${test[@]}")

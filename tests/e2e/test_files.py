@@ -64,15 +64,15 @@ def test_file_became_directory(held, stasis):
 
 
 def test_build_id(start, stasis):
-    """--file-validation build-id: a program of the same size but another build is refused."""
+    """--file-validation buildid: a program of the same size but another build is refused."""
     victim = start("holder")
-    checkpoint(victim, stasis, "--file-validation", "build-id")
+    checkpoint(victim, stasis, "--file-validation", "buildid")
     path = victim.directory / "library"
     content = bytearray(path.read_bytes())
     note = content.index(b"GNU\0", content.index(b"\x04\0\0\0\x14\0\0\0\x03\0\0\0")) + 4
     content[note] ^= 0xff
     path.write_bytes(content)
-    refused(victim, stasis, "library", options=("--file-validation", "build-id"))
+    refused(victim, stasis, "library", options=("--file-validation", "buildid"))
 
 
 def test_ghost_limit(start, stasis):
