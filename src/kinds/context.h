@@ -49,6 +49,7 @@ struct restore_context {
 	int *file_fds; /* by index in checkpoint->files: inherited number, -1 if not open yet */
 	void *files; /* kinds/file's own */
 	void *memory; /* the memory room's */
+	void *tasks; /* kinds/task's own (what this process is, see kinds/task/common.h) */
 	void *undo; /* the journal of side effects (undo/journal.h) */
 };
 
