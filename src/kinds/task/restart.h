@@ -3,16 +3,7 @@
  * System calls in progress (restart.c).
  */
 #include "kinds/context.h"
-
-/* Behind base/util.h: both define PAGE_SIZE. */
-#include <sys/user.h>
-
-/* What the kernel leaves in ax when it takes a thread out of a call that it means to go on with
- * (include/linux/errno.h; no program ever sees these). */
-#define ERESTARTSYS           512
-#define ERESTARTNOINTR        513
-#define ERESTARTNOHAND        514
-#define ERESTART_RESTARTBLOCK 516
+#include "puppet/restart.h" /* what the kernel leaves in ax */
 
 /* From the registers of a stopped thread to what the image says: ax and ip as a tool must set them
  * that knows nothing of `interrupted`, and the truth in `interrupted`. */
