@@ -45,7 +45,7 @@ static int measure_item(struct image_dir *dir, struct manifest_item *item)
 	item->size = (uint64_t)st.st_size;
 	if (item->has_checksum)
 		return 0;
-	rc = checksum_file(fd, item->size, &item->checksum);
+	rc = checksum_own_file(fd, item->size, &item->checksum);
 	item->has_checksum = rc == 0;
 	return rc;
 }

@@ -159,8 +159,9 @@ int shared_object_look(struct dump_context *context, struct dumped_space *space,
 		memory->object_count++;
 	}
 	area->object = object;
-	if (area->type == AREA_MEMFD) {
+	if (area->type == AREA_MEMFD)
 		area->vma->shmid = memfd_file(context, object, may_write);
+	if (area->type != AREA_SHARED_ANON) {
 		area->vma->has_fdflags = true;
 		area->vma->fdflags = may_write ? O_RDWR : O_RDONLY;
 	}
