@@ -8,9 +8,11 @@
 #include "model/checkpoint.h"
 #include "model/job.h"
 #include "model/plan.h"
+#include "undo/journal.h"
 
 struct kernel_features;
-struct file_source;
+struct files_look;
+struct files_restore;
 
 /* A dump (or an inspect: then nothing is written). */
 struct dump_context {
@@ -21,7 +23,8 @@ struct dump_context {
 	struct problems *problems; /* obstacles: everything that cannot be dumped goes here */
 	struct image_dir *dir; /* NULL in an inspect and while looking */
 	struct image_writer *writers[IMAGE_TYPE_COUNT]; /* see dump_writer() */
-	void *files; /* the collector of open files (kinds/file/collect.c) */
+	struct files_look *files; /* the collector of open files (kinds/file/state.h) */
+	struct undo_journal *undo; /* see dump_undo() */
 	void *memory; /* the memory room's */
 };
 
@@ -32,6 +35,9 @@ int dump_writer(struct dump_context *context, enum image_type type,
 /* Closes them all. */
 int dump_writers_close(struct dump_context *context, struct error *err);
 void dump_writers_abandon(struct dump_context *context);
+/* The journal of side effects, made at first use. Whoever owns the context ends it with
+ * undo_commit() or undo_rollback(), and undo_destroy(). */
+struct undo_journal *dump_undo(struct dump_context *context);
 
 /* A restore, from reading the images to the end of the plan. */
 struct restore_context {
@@ -47,10 +53,10 @@ struct restore_context {
 	size_t inherited_count, inherited_capacity;
 	int inherited_base; /* the first number */
 	int *file_fds; /* by index in checkpoint->files: inherited number, -1 if not open yet */
-	void *files; /* kinds/file's own */
+	struct files_restore *files; /* kinds/file's own (kinds/file/state.h) */
 	void *memory; /* the memory room's */
 	void *tasks; /* kinds/task's own (what this process is, see kinds/task/common.h) */
-	void *undo; /* the journal of side effects (undo/journal.h) */
+	struct undo_journal *undo; /* see restore_undo() */
 };
 
 struct inherited_fd {
@@ -66,3 +72,5 @@ int restore_inherit(struct restore_context *context, int fd, const char *what, s
  * while planning (restore_reserve_files() has given each file its own), the file is opened there
  * later, before the tree exists. -ENOENT when the images have no such file. */
 int restore_file_fd(const struct restore_context *context, uint32_t file_id);
+/* As dump_undo(). */
+struct undo_journal *restore_undo(struct restore_context *context);

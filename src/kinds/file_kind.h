@@ -36,21 +36,27 @@ struct file_kind {
 	 * Obstacles go to context->problems and 0 is returned. May add files it refers to. */
 	int (*describe)(struct dump_context *context, const struct file_source *source,
 		struct file *file, struct error *err);
-	/* Dump, writing: content that travels with it (pipe data, ghost files). context->dir is
-	 * open. */
-	int (*save)(struct dump_context *context, const struct file_source *source,
-		const struct file *file, struct error *err);
+	/* Dump, once, after every table was looked at: obstacles that only the whole shows. */
+	int (*conclude)(struct dump_context *context, struct error *err);
+	/* Dump, writing, once: content that travels with the files (pipe data, ghost files).
+	 * context->dir is open, the tree is stopped. Descriptors are fetched again
+	 * (files_fetch()): a dump holds none for longer than it looks at it. */
+	int (*save)(struct dump_context *context, struct error *err);
 
 	/* Restore: reads images of its own, once, before any check. */
 	int (*load)(struct restore_context *context, struct error *err);
 	/* Validates an entry from an image and compares it with the system: everything that plan
 	 * and open rely on, without side effects. Findings go to context->problems. */
 	int (*check)(struct restore_context *context, const struct file *file, struct error *err);
-	/* Creates it: *ret_fd is a descriptor of the conductor, with flags, position and owner as
-	 * they were. Side effects outside the process go through the undo journal. */
+	/* Creates it: *ret_fd is a descriptor of the conductor, with flags and position as they
+	 * were; -1 where only the holder can open it (attach). Side effects outside the process go
+	 * through the undo journal. */
 	int (*open)(struct restore_context *context, const struct file *file, int *ret_fd,
 		struct error *err);
-	/* Ops in each holder, after its descriptors have their numbers. */
+	/* Once, after every file was opened: what was needed for opening only goes away. */
+	int (*opened)(struct restore_context *context, struct error *err);
+	/* Ops in each holder, for each of its descriptors, after those that `open` made have their
+	 * numbers (PHASE_FILES and later). */
 	int (*attach)(struct restore_context *context, const struct file *file,
 		const FdinfoEntry *entry, struct thread_plan *plan, struct error *err);
 };

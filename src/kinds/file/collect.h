@@ -20,6 +20,9 @@ int files_look_exe(struct dump_context *context, pid_t pid, uint32_t *ret_id, st
  * file calls it. Areas that map the same inode with the same flags get the same file. */
 int files_look_mapped(struct dump_context *context, pid_t pid, int fd, uint32_t flags,
 	const char *link, uint32_t *ret_id, struct error *err);
+/* After every task was looked at: obstacles that only the whole tree shows (pipes whose other end is
+ * held outside). */
+int files_look_finish(struct dump_context *context, struct error *err);
 /* Writes files.img, fdinfo-*.img, fs-*.img and what the kinds save of their own. */
 int files_save(struct dump_context *context, struct error *err);
 /* Gives back what looking took (descriptors). NULL-safe, after success and failure. */
