@@ -219,6 +219,8 @@ static int plan_files(struct restore *restore, struct planned_task *planned, str
 		rc = files_plan_fs(&restore->context, plan, err);
 	if (rc < 0 || !planned->owns_files)
 		return rc;
+	/* What we had open ourselves below the inherited numbers is not the tree's. */
+	batch_op(batch, "close what was ours", SYS_close_range, VAL(0), VAL(base - 1), VAL(0));
 	rc = files_plan_table(&restore->context, plan, err);
 	if (rc == 0)
 		batch_op(batch, "close the inherited descriptors", SYS_close_range, VAL(base),

@@ -372,21 +372,9 @@ void files_reserve(struct restore_context *context)
 }
 
 /*
- * The plan.
+ * The plan. The restore room closes what a puppet was born with before, and the inherited numbers
+ * after it.
  */
-
-/* The task in whose plan a shared table is filled: the first that has it. */
-static bool owns_table(const struct restore_context *context, const struct thread_plan *plan)
-{
-	const struct checkpoint *checkpoint = context->checkpoint;
-
-	if (plan->thread != 0)
-		return false;
-	for (size_t i = 0; i < checkpoint->task_count; i++)
-		if (checkpoint->tasks[i]->fds == plan->task->fds)
-			return checkpoint->tasks[i] == plan->task;
-	return false;
-}
 
 /* Is `entry` the first descriptor of its file in the whole checkpoint? Then it sets the owner. */
 static bool sets_owner(struct restore_context *context, const struct file *file)
@@ -423,11 +411,6 @@ int files_plan_table(struct restore_context *context, struct thread_plan *plan, 
 	const struct fd_table *table = plan->task->fds;
 	int rc = 0;
 
-	if (!table || !owns_table(context, plan))
-		return 0;
-	/* What the puppet was born with (the conductor's standard streams). */
-	batch_op(plan->phases[PHASE_FILES], "close what it was born with", SYS_close_range, VAL(0),
-		VAL(context->inherited_base - 1), VAL(0));
 	for (size_t i = 0; i < table->count && rc >= 0; i++)
 		rc = plan_entry(context, table->entries[i], plan, err);
 	return rc;
@@ -440,7 +423,7 @@ int files_plan_fs(struct restore_context *context, struct thread_plan *plan, str
 	const struct file *root;
 	int root_fd, cwd_fd;
 
-	if (!fs || plan->thread != 0)
+	if (!fs)
 		return 0;
 	root = checkpoint_file(context->checkpoint, fs->root_id);
 	root_fd = restore_file_fd(context, fs->root_id);
