@@ -164,8 +164,8 @@ static char *unescape(const char *text)
 
 static struct record *add_record(struct undo_journal *journal)
 {
-	journal->records = xreallocarray(
-		journal->records, journal->count + 1, sizeof(*journal->records));
+	journal->records =
+		xreallocarray(journal->records, journal->count + 1, sizeof(*journal->records));
 	journal->records[journal->count] = (struct record){};
 	return &journal->records[journal->count++];
 }
@@ -314,7 +314,7 @@ static void parse_line(struct undo_journal *journal, const char *line)
 			record->forgotten = true;
 	} else if (sscanf(line, "do %u %c %15s %" SCNu64 " %" SCNu64 " %n", &id, &when, action,
 			   &dev, &ino, &at) == 5 &&
-		at > 0) {
+		   at > 0) {
 		for (size_t i = 0; i < UNDO_ACTION_COUNT; i++) {
 			if (!streq(action, action_names[i]))
 				continue;

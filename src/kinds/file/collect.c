@@ -129,8 +129,8 @@ const char *files_name_source(struct dump_context *context, const struct file_so
 	return arena_printf(context->arena, "%s of task %d", source->what, source->pid);
 }
 
-struct error *files_obstacle(struct dump_context *context, const struct file_source *source,
-	const char *format, ...)
+struct error *files_obstacle(
+	struct dump_context *context, const struct file_source *source, const char *format, ...)
 {
 	struct error *err = problems_add(context->problems);
 	char text[700];
@@ -309,8 +309,8 @@ int files_look_table(
 
 /* A file that is known by inode and the way in which to open it, not by a descriptor of the task.
  * Tasks that stand in the same directory share one file in the images. */
-static int look_inode(
-	struct dump_context *context, struct file_source *source, uint32_t *ret_id, struct error *err)
+static int look_inode(struct dump_context *context, struct file_source *source, uint32_t *ret_id,
+	struct error *err)
 {
 	struct files_look *look = files_look_state(context);
 	struct opened_inode probe = {
@@ -465,8 +465,8 @@ int files_save(struct dump_context *context, struct error *err)
 		const struct task *task = checkpoint->tasks[i];
 
 		if (task->fs)
-			rc = image_write_single(context->dir, IMAGE_FS, (uint64_t)task->pid,
-				&task->fs->base, err);
+			rc = image_write_single(
+				context->dir, IMAGE_FS, (uint64_t)task->pid, &task->fs->base, err);
 	}
 	return rc < 0 ? rc : 0;
 }

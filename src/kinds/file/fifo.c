@@ -51,9 +51,8 @@ static int fifo_load(struct restore_context *context, struct error *err)
 /* The entry with the path; NULL where there is none. */
 static const struct file *path_of(const struct restore_context *context, const FifoEntry *entry)
 {
-	const struct file *path = entry->has_regf_id
-					  ? checkpoint_file(context->checkpoint, entry->regf_id)
-					  : NULL;
+	const struct file *path =
+		entry->has_regf_id ? checkpoint_file(context->checkpoint, entry->regf_id) : NULL;
 
 	return path && path->entry->type == FD_TYPES__REG && path->entry->reg ? path : NULL;
 }
@@ -75,24 +74,24 @@ static int fifo_check(struct restore_context *context, const struct file *file, 
 }
 
 /* Open for both while its descriptions are opened, so that no open waits for another end. */
-static int hold(struct restore_context *context, struct pipe_object *pipe,
-	const struct file *path, struct error *err)
+static int hold(struct restore_context *context, struct pipe_object *pipe, const struct file *path,
+	struct error *err)
 {
 	const RegFileEntry *reg = path->entry->reg;
 	int fd;
 
 	if (pipe->ends[0] >= 0)
 		return 0;
-	fd = files_openat(files_restore_state(context)->root_fd, reg->mnt_id, reg->name,
-		O_RDWR | O_NONBLOCK);
+	fd = files_openat(
+		files_restore_state(context)->root_fd, reg->mnt_id, reg->name, O_RDWR | O_NONBLOCK);
 	if (fd < 0)
 		return error_set(err, -fd, "opening the fifo %s", reg->name);
 	pipe->ends[0] = fd;
 	return pipe_object_fill(pipe, fd, err);
 }
 
-static int fifo_open(struct restore_context *context, const struct file *file, int *ret_fd,
-	struct error *err)
+static int fifo_open(
+	struct restore_context *context, const struct file *file, int *ret_fd, struct error *err)
 {
 	const struct file *path = path_of(context, file->entry->fifo);
 	struct pipe_object *pipe = pipe_object(context, file->entry->fifo->pipe_id, true);

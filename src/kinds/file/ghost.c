@@ -84,8 +84,8 @@ pid_t ghost_process_of(const struct restore_context *context, uint32_t file_id)
 
 static int bad_remap(const RemapFilePathEntry *entry, const char *what, struct error *err)
 {
-	int rc = error_refuse(err, ERROR_BAD_IMAGE, "remap-fpath.img: file %u %s", entry->orig_id,
-		what);
+	int rc = error_refuse(
+		err, ERROR_BAD_IMAGE, "remap-fpath.img: file %u %s", entry->orig_id, what);
 
 	error_about_object(err, "remap-fpath.img");
 	return rc;
@@ -199,8 +199,8 @@ int ghost_load(struct restore_context *context, struct error *err)
 }
 
 /* Copies the content out of the image, or (to = -1) only checks that it is whole. */
-static int copy_bytes(struct image_reader *reader, uint64_t size, int to, uint64_t offset,
-	struct error *err)
+static int copy_bytes(
+	struct image_reader *reader, uint64_t size, int to, uint64_t offset, struct error *err)
 {
 	static const size_t piece = 128 * 1024;
 	_cleanup_(free_ptr) void *buffer = NULL;
@@ -251,8 +251,8 @@ static int read_content(
 	return rc;
 }
 
-static void check_entry(struct restore_context *context, const struct file *file,
-	const struct ghost *ghost)
+static void check_entry(
+	struct restore_context *context, const struct file *file, const struct ghost *ghost)
 {
 	const GhostFileEntry *entry = ghost->entry;
 	struct error failure = ERROR_INIT;
@@ -260,8 +260,8 @@ static void check_entry(struct restore_context *context, const struct file *file
 
 	if (type != S_IFREG && type != S_IFDIR && type != S_IFIFO && type != S_IFCHR &&
 		!(type == S_IFLNK && entry->symlnk_target))
-		files_damage(context, file, "the deleted file is of no type (mode %o)",
-			entry->mode);
+		files_damage(
+			context, file, "the deleted file is of no type (mode %o)", entry->mode);
 	else if (type == S_IFCHR && (!entry->has_rdev || entry->rdev >> 20 != 1))
 		files_damage(context, file, "the deleted file is a device of an unknown kind");
 	else if (entry->has_size && entry->size > INT64_MAX)
@@ -301,7 +301,8 @@ int ghost_check(struct restore_context *context, const struct file *file, const 
 
 static int fail(struct error *err, const char *path, const char *doing)
 {
-	int rc = error_set(err, errno, "%s %s for a moment, to restore a deleted file", doing, path);
+	int rc =
+		error_set(err, errno, "%s %s for a moment, to restore a deleted file", doing, path);
 
 	error_class(err, ERROR_CONFLICT);
 	error_about_object(err, "%s", path);
@@ -321,11 +322,11 @@ static int set_attributes(const struct ghost *ghost, int fd, const char *path, s
 	if (!S_ISLNK(entry->mode) && chmod(self, entry->mode & 07777) < 0)
 		return fail(err, path, "giving the mode to");
 	if (entry->atim)
-		times[0] = (struct timespec){(time_t)entry->atim->tv_sec,
-			(long)(entry->atim->tv_usec % 1000000) * 1000};
+		times[0] = (struct timespec){
+			(time_t)entry->atim->tv_sec, (long)(entry->atim->tv_usec % 1000000) * 1000};
 	if (entry->mtim)
-		times[1] = (struct timespec){(time_t)entry->mtim->tv_sec,
-			(long)(entry->mtim->tv_usec % 1000000) * 1000};
+		times[1] = (struct timespec){
+			(time_t)entry->mtim->tv_sec, (long)(entry->mtim->tv_usec % 1000000) * 1000};
 	/* Advisory: times that the filesystem cannot have. */
 	(void)utimensat(AT_FDCWD, self, times, 0);
 	return 0;
@@ -386,8 +387,8 @@ static int make_inode(struct restore_context *context, struct ghost *ghost,
 	ghost_temporary_name(name, size, ghost->id);
 	if (snprintf(path, sizeof(path), "%s/%s", place->directory, name) >= (int)sizeof(path))
 		return error_set(err, ENAMETOOLONG, "restoring deleted file %u", ghost->id);
-	rc = undo_record(restore_undo(context), UNDO_ON_FAILURE, UNDO_UNLINK, path, NULL,
-		ret_record, err);
+	rc = undo_record(
+		restore_undo(context), UNDO_ON_FAILURE, UNDO_UNLINK, path, NULL, ret_record, err);
 	if (rc < 0)
 		return rc;
 	(void)unlinkat(place->fd, name, 0); /* what somebody of our pid has left */
@@ -421,8 +422,9 @@ static int open_at_place(struct restore_context *context, struct ghost *ghost,
 		return rc;
 	if (linkat(ghost->keep, "", place.fd, place.name, AT_EMPTY_PATH) == 0) {
 		rc = test_point("ghost-linked");
-		remap->fd = rc < 0 ? -1
-				   : openat(place.fd, place.name, (int)flags | O_CLOEXEC | O_NOCTTY);
+		remap->fd =
+			rc < 0 ? -1
+			       : openat(place.fd, place.name, (int)flags | O_CLOEXEC | O_NOCTTY);
 		if (remap->fd < 0)
 			rc = rc < 0 ? error_set(err, -rc, "opening %s", reg->name)
 				    : fail(err, reg->name, "opening");
@@ -479,10 +481,11 @@ static int make_nameless(struct restore_context *context, struct ghost *ghost,
 		if (remap->ghost != ghost)
 			continue;
 		other = checkpoint_file(context->checkpoint, remap->file_id);
-		remap->fd = other == file ? take_fd(&fd)
-					  : files_reopen(ghost->keep,
-						    (int)files_open_flags(other->entry->reg->flags) &
-							    ~O_NOFOLLOW);
+		remap->fd = other == file
+				    ? take_fd(&fd)
+				    : files_reopen(ghost->keep,
+					      (int)files_open_flags(other->entry->reg->flags) &
+						      ~O_NOFOLLOW);
 		if (remap->fd < 0)
 			rc = fail(err, reg->name, "opening");
 	}
@@ -491,8 +494,8 @@ static int make_nameless(struct restore_context *context, struct ghost *ghost,
 }
 
 /* A new inode for each ghost. */
-static int make_ghost(struct restore_context *context, struct ghost *ghost,
-	const RegFileEntry *reg, struct error *err)
+static int make_ghost(struct restore_context *context, struct ghost *ghost, const RegFileEntry *reg,
+	struct error *err)
 {
 	_cleanup_(ghost_place_deinit) struct ghost_place place = GHOST_PLACE_INIT;
 	char name[64];
@@ -547,7 +550,8 @@ static int make_directory(struct restore_context *context, struct ghost *ghost,
 		if (remap->ghost != ghost)
 			continue;
 		entry = checkpoint_file(context->checkpoint, remap->file_id)->entry->reg;
-		remap->fd = files_reopen(ghost->keep, (int)files_open_flags(entry->flags) & ~O_NOFOLLOW);
+		remap->fd = files_reopen(
+			ghost->keep, (int)files_open_flags(entry->flags) & ~O_NOFOLLOW);
 		if (remap->fd < 0) {
 			errno = -remap->fd;
 			return fail(err, reg->name, "opening");

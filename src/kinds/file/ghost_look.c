@@ -167,9 +167,9 @@ int ghost_look_linked(struct dump_context *context, const struct file_source *so
 	struct remap_look *remap;
 
 	if (!context->job->link_remap) {
-		error_hint(files_obstacle(context, source,
-				   "is the file %s, which has been deleted but has other names",
-				   path),
+		error_hint(
+			files_obstacle(context, source,
+				"is the file %s, which has been deleted but has other names", path),
 			"use --link-remap: a name link_remap.N is made beside the old one, and "
 			"removed by the restore");
 		return 0;
@@ -266,8 +266,8 @@ static int fetch(struct dump_context *context, pid_t pid, int number, int held, 
 	return files_reopen(fd, O_RDONLY | O_NONBLOCK);
 }
 
-static int save_ghost(struct dump_context *context, const struct ghost_look *ghost,
-	struct error *err)
+static int save_ghost(
+	struct dump_context *context, const struct ghost_look *ghost, struct error *err)
 {
 	_cleanup_(close_fd) int fd =
 		fetch(context, ghost->pid, ghost->number, ghost->fd, ghost->st.st_mode);
@@ -276,8 +276,8 @@ static int save_ghost(struct dump_context *context, const struct ghost_look *gho
 	int rc;
 
 	if (fd < 0)
-		return error_set(err, -fd, "reading deleted file %u of task %d", ghost->id,
-			ghost->pid);
+		return error_set(
+			err, -fd, "reading deleted file %u of task %d", ghost->id, ghost->pid);
 	if (S_ISLNK(ghost->st.st_mode) && readlinkat(fd, "", target, sizeof(target) - 1) < 0)
 		return error_set(err, errno, "reading a deleted symbolic link");
 	rc = image_writer_open(context->dir, IMAGE_GHOST_FILE, ghost->id, &writer, err);
@@ -303,16 +303,16 @@ static int make_link(struct dump_context *context, const struct remap_look *rema
 	int rc = 0;
 
 	if (dirfd < 0)
-		return error_set(err, -dirfd, "opening %s for a link to a deleted file of it",
-			directory);
+		return error_set(
+			err, -dirfd, "opening %s for a link to a deleted file of it", directory);
 	for (unsigned n = remap->entry.orig_id, tries = 0; tries < 10000; n++, tries++) {
 		char name[32];
 		char *path;
 		uint32_t record;
 
 		snprintf(name, sizeof(name), "link_remap.%u", n);
-		path = arena_printf(context->arena, "%s/%s",
-			streq(directory, "/") ? "" : directory, name);
+		path = arena_printf(
+			context->arena, "%s/%s", streq(directory, "/") ? "" : directory, name);
 		if (faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 			continue;
 		rc = undo_record(dump_undo(context), UNDO_ON_FAILURE, UNDO_UNLINK, path, &remap->st,
@@ -345,8 +345,8 @@ static int save_link(struct dump_context *context, struct remap_look *remap, str
 	int rc;
 
 	if (fd < 0)
-		return error_set(err, -fd, "fetching descriptor %d of task %d", remap->number,
-			remap->pid);
+		return error_set(
+			err, -fd, "fetching descriptor %d of task %d", remap->number, remap->pid);
 	*reg = *orig_reg;
 	rc = make_link(context, remap, fd, &reg->name, err);
 	if (rc < 0)

@@ -11,9 +11,8 @@ void ghost_temporary_name(char *name, size_t size, uint32_t id)
 
 static int fail(struct error *err, const char *path, const char *doing)
 {
-	int rc = error_set(
-		err, errno, "%s the directory %s for a moment, to restore a deleted file", doing,
-		path);
+	int rc = error_set(err, errno,
+		"%s the directory %s for a moment, to restore a deleted file", doing, path);
 
 	error_class(err, ERROR_CONFLICT);
 	error_about_object(err, "%s", path);
@@ -84,8 +83,7 @@ static int open_directory(struct restore_context *context, struct ghost_tree *tr
 	rc = open_directory(context, tree, parent, &parent_fd, err);
 	if (rc < 0)
 		return rc;
-	return make_one(
-		context, tree, parent_fd, parent, path + (slash - parent) + 1, ret_fd, err);
+	return make_one(context, tree, parent_fd, parent, path + (slash - parent) + 1, ret_fd, err);
 }
 
 /* Splits an absolute path; neither part is ever empty, "." or "..". */
@@ -97,9 +95,8 @@ static int split(const char *path, struct ghost_place *place, struct error *err)
 	if (path[0] != '/' || !slash[1] || strlen(slash + 1) > NAME_MAX ||
 		length >= sizeof(place->directory) || streq(slash + 1, ".") ||
 		streq(slash + 1, "..") || strstr(path, "/../") || strstr(path, "//"))
-		return error_refuse(
-			err, ERROR_BAD_IMAGE, "the path of a deleted file, %.200s, is impossible",
-			path);
+		return error_refuse(err, ERROR_BAD_IMAGE,
+			"the path of a deleted file, %.200s, is impossible", path);
 	memcpy(place->directory, path, length);
 	place->directory[length] = '\0';
 	if (!length)
@@ -121,8 +118,8 @@ int ghost_find_place(struct restore_context *context, struct ghost_tree *tree,
 	return rc;
 }
 
-int ghost_make_directory(struct restore_context *context, struct ghost_tree *tree,
-	const char *path, const GhostFileEntry *entry, int *ret_fd, struct error *err)
+int ghost_make_directory(struct restore_context *context, struct ghost_tree *tree, const char *path,
+	const GhostFileEntry *entry, int *ret_fd, struct error *err)
 {
 	_cleanup_(ghost_place_deinit) struct ghost_place place = GHOST_PLACE_INIT;
 	char name[64];

@@ -31,10 +31,9 @@ static inline void ghost_place_deinit(struct ghost_place *place)
 int ghost_find_place(struct restore_context *context, struct ghost_tree *tree,
 	const RegFileEntry *reg, struct ghost_place *ret_place, struct error *err);
 /* Makes the directory `path` itself. *ret_fd is an O_PATH descriptor of it. */
-int ghost_make_directory(struct restore_context *context, struct ghost_tree *tree,
-	const char *path, const GhostFileEntry *entry, int *ret_fd, struct error *err);
+int ghost_make_directory(struct restore_context *context, struct ghost_tree *tree, const char *path,
+	const GhostFileEntry *entry, int *ret_fd, struct error *err);
 /* Removes them all, the latest first. */
-int ghost_tree_remove(
-	struct restore_context *context, struct ghost_tree *tree, struct error *err);
+int ghost_tree_remove(struct restore_context *context, struct ghost_tree *tree, struct error *err);
 /* A name that nobody else uses. */
 void ghost_temporary_name(char *name, size_t size, uint32_t id);

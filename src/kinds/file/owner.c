@@ -23,7 +23,8 @@ const FownEntry *files_owner_of(const struct file *file)
 void files_check_owner(
 	struct restore_context *context, const struct file *file, const FownEntry *owner)
 {
-	if (owner && (owner->signum > 64 || owner->pid > INT32_MAX || owner->pid_type > F_OWNER_PGRP))
+	if (owner &&
+		(owner->signum > 64 || owner->pid > INT32_MAX || owner->pid_type > F_OWNER_PGRP))
 		files_damage(context, file, "its owner for signals is impossible");
 }
 

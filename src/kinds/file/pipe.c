@@ -96,9 +96,8 @@ static int pipe_check(struct restore_context *context, const struct file *file, 
 
 	(void)err;
 	if (!entry || (entry->flags & O_ACCMODE) == O_ACCMODE ||
-		(entry->flags &
-			~(uint32_t)(O_ACCMODE | SETTABLE_FLAGS | KERNEL_O_LARGEFILE | O_CLOEXEC |
-				    O_NOFOLLOW | O_SYNC))) {
+		(entry->flags & ~(uint32_t)(O_ACCMODE | SETTABLE_FLAGS | KERNEL_O_LARGEFILE |
+					    O_CLOEXEC | O_NOFOLLOW | O_SYNC))) {
 		files_damage(context, file, "its flags are impossible for a pipe");
 		return 0;
 	}
@@ -153,8 +152,8 @@ static int open_given(int given, uint32_t flags)
 	return fd < 0 ? -errno : fd;
 }
 
-static int pipe_open(struct restore_context *context, const struct file *file, int *ret_fd,
-	struct error *err)
+static int pipe_open(
+	struct restore_context *context, const struct file *file, int *ret_fd, struct error *err)
 {
 	const PipeEntry *entry = file->entry->pipe;
 	struct pipe_object *pipe = pipe_object(context, entry->pipe_id, false);

@@ -185,8 +185,8 @@ static int read_copy(struct arena *arena, int fd, PipeDataEntry *entry, uint8_t 
 	return 0;
 }
 
-static int read_content(struct dump_context *context, int fd, PipeDataEntry *entry,
-	void **ret_bytes)
+static int read_content(
+	struct dump_context *context, int fd, PipeDataEntry *entry, void **ret_bytes)
 {
 	int ends[2] = {-1, -1}, size = fcntl(fd, F_GETPIPE_SZ), count = 0;
 	bool packet = true;
@@ -305,8 +305,8 @@ static uint32_t size_limit(void)
 	return (uint32_t)strtoul(text, NULL, 10);
 }
 
-static void check_object(struct restore_context *context, const struct pipe_object *pipe,
-	uint32_t limit)
+static void check_object(
+	struct restore_context *context, const struct pipe_object *pipe, uint32_t limit)
 {
 	const PipeDataEntry *data = pipe->data;
 	uint32_t size = data->has_size ? data->size : DEFAULT_SIZE;
@@ -382,8 +382,8 @@ int pipe_object_fill(struct pipe_object *pipe, int fd, struct error *err)
 		return 0;
 	pipe->filled = true;
 	if (data->has_size && data->size && fcntl(fd, F_SETPIPE_SZ, (int)data->size) < 0)
-		return error_set(err, errno, "setting the size of pipe %u to %u", pipe->id,
-			data->size);
+		return error_set(
+			err, errno, "setting the size of pipe %u to %u", pipe->id, data->size);
 	if (fcntl(fd, F_SETFL, O_NONBLOCK | (data->n_packet_bytes ? O_DIRECT : 0)) < 0)
 		return error_set(err, errno, "filling pipe %u", pipe->id);
 	if (!data->n_packet_bytes)

@@ -143,8 +143,8 @@ static int open_dead(struct restore_context *context, const RegFileEntry *reg, p
 	if (child == 0)
 		wait_for_end(self);
 	if (child < 0) {
-		rc = error_set(err, errno, "making a process %d for a moment, to open %s", pid,
-			reg->name);
+		rc = error_set(
+			err, errno, "making a process %d for a moment, to open %s", pid, reg->name);
 		error_class(err, ERROR_CONFLICT);
 		return rc;
 	}

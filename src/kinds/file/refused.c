@@ -16,8 +16,9 @@ struct refused_kind {
 	const char *hint;
 };
 
-#define NEXT_VERSION "sockets and event descriptors come next: let the task close it before the dump"
-#define LET_CLOSE    "let the task close it before the dump"
+#define NEXT_VERSION \
+	"sockets and event descriptors come next: let the task close it before the dump"
+#define LET_CLOSE "let the task close it before the dump"
 
 static const struct refused_kind refused_kinds[] = {
 	/* kinds/socket/: unix, inet, tcp, netlink, packet */
@@ -60,8 +61,10 @@ static const struct refused_kind refused_kinds[] = {
 	{"cgroup:[", 0, 0, "a cgroup namespace", NEXT_VERSION},
 	{"time:[", 0, 0, "a time namespace", NEXT_VERSION},
 	/* kinds/file/tty.c, and devices with a state of their own */
-	{NULL, S_IFCHR, 4, "a terminal", "start the tree without a terminal: setsid CMD </dev/null"},
-	{NULL, S_IFCHR, 5, "a terminal", "start the tree without a terminal: setsid CMD </dev/null"},
+	{NULL, S_IFCHR, 4, "a terminal",
+		"start the tree without a terminal: setsid CMD </dev/null"},
+	{NULL, S_IFCHR, 5, "a terminal",
+		"start the tree without a terminal: setsid CMD </dev/null"},
 	{NULL, S_IFCHR, 136, "a terminal (pty)",
 		"start the tree without a terminal: setsid CMD </dev/null >log 2>&1"},
 	{"/dev/net/tun", S_IFCHR, 10, "a TUN or TAP interface", NEXT_VERSION},

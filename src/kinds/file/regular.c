@@ -13,8 +13,8 @@
 #define DELETED " (deleted)"
 /* What F_GETFL can show of a file opened by path. open(2) itself keeps no O_CREAT, O_EXCL, O_NOCTTY
  * and O_TRUNC. */
-#define KNOWN_FLAGS                                                                            \
-	(O_ACCMODE | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_ASYNC | O_DIRECT |           \
+#define KNOWN_FLAGS                                                                              \
+	(O_ACCMODE | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_ASYNC | O_DIRECT |             \
 		KERNEL_O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH | \
 		KERNEL_O_TMPFILE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC)
 
@@ -45,7 +45,8 @@ static bool regular_recognise(const struct file_source *source)
 		return false;
 	if (source->number < 0 || (source->info.flags & O_PATH))
 		return true;
-	return S_ISREG(mode) || S_ISDIR(mode) || (S_ISCHR(mode) && device_is_plain(source->st.st_rdev));
+	return S_ISREG(mode) || S_ISDIR(mode) ||
+	       (S_ISCHR(mode) && device_is_plain(source->st.st_rdev));
 }
 
 static bool same_inode(const struct stat *a, const struct stat *b)
@@ -67,8 +68,8 @@ static void describe_build_id(
 		fd = reopened = files_reopen(fd, O_RDONLY | O_NONBLOCK);
 	reg->n_build_id = fd < 0 ? 0 : elf_build_id(fd, words);
 	if (reg->n_build_id)
-		reg->build_id = arena_memdup(
-			context->arena, words, reg->n_build_id * sizeof(uint32_t));
+		reg->build_id =
+			arena_memdup(context->arena, words, reg->n_build_id * sizeof(uint32_t));
 }
 
 /* Where is the file, and is it still there? */
@@ -90,9 +91,9 @@ static int find_path(struct dump_context *context, const struct file_source *sou
 		return ghost_look_process(context, file->id, procpid_of_path(reg->name));
 	}
 	if (!deleted) {
-		struct error *problem = files_obstacle(context, source,
-			"is %s, but at that path there is %s", source->link,
-			rc == 0 ? "another file" : "nothing");
+		struct error *problem =
+			files_obstacle(context, source, "is %s, but at that path there is %s",
+				source->link, rc == 0 ? "another file" : "nothing");
 
 		error_hint(problem, "unmount what hides it, or let the task close it");
 		return 0;
@@ -193,10 +194,10 @@ static void check_type_and_size(struct restore_context *context, const struct fi
 
 static const char *type_name(mode_t mode)
 {
-	return S_ISREG(mode)	? "a regular file"
-	       : S_ISDIR(mode)	? "a directory"
-	       : S_ISCHR(mode)	? "a character device"
-	       : S_ISBLK(mode)	? "a block device"
+	return S_ISREG(mode)    ? "a regular file"
+	       : S_ISDIR(mode)  ? "a directory"
+	       : S_ISCHR(mode)  ? "a character device"
+	       : S_ISBLK(mode)  ? "a block device"
 	       : S_ISFIFO(mode) ? "a fifo"
 	       : S_ISSOCK(mode) ? "a socket"
 				: "a symbolic link";
@@ -245,8 +246,7 @@ int regular_check_entry(struct restore_context *context, const struct file *file
 	bool is_procpid = false;
 	int rc;
 
-	if (reg->name[0] != '/' || (reg->flags & ~(uint32_t)KNOWN_FLAGS) ||
-		reg->pos > INT64_MAX) {
+	if (reg->name[0] != '/' || (reg->flags & ~(uint32_t)KNOWN_FLAGS) || reg->pos > INT64_MAX) {
 		files_damage(context, file, "its path, flags (%#o) or position are impossible",
 			reg->flags);
 		return 0;
@@ -304,7 +304,8 @@ static int open_anywhere(struct restore_context *context, const struct file *fil
 	rc = procpid_open(context, file, reg, ret_fd, &is_procpid, err);
 	if (rc < 0 || is_procpid)
 		return rc;
-	*ret_fd = files_openat(state->root_fd, reg->mnt_id, reg->name, files_open_flags(reg->flags));
+	*ret_fd =
+		files_openat(state->root_fd, reg->mnt_id, reg->name, files_open_flags(reg->flags));
 	if (*ret_fd >= 0)
 		return 0;
 	rc = error_set(err, -*ret_fd, "opening %s (flags %#o)", reg->name, reg->flags);
@@ -334,8 +335,8 @@ int regular_open_entry(struct restore_context *context, const struct file *file,
 	return 0;
 }
 
-static int regular_open(struct restore_context *context, const struct file *file, int *ret_fd,
-	struct error *err)
+static int regular_open(
+	struct restore_context *context, const struct file *file, int *ret_fd, struct error *err)
 {
 	const RegFileEntry *reg = file->entry->reg;
 	mode_t mode = reg->mode;

@@ -43,8 +43,8 @@ static struct error *problem(struct restore_context *context, const struct file 
 	struct error *err = problems_add(context->problems);
 
 	if (class == ERROR_BAD_IMAGE)
-		error_refuse(err, class, "files.img: file %u (%s): %s", file->id, type_of(file),
-			text);
+		error_refuse(
+			err, class, "files.img: file %u (%s): %s", file->id, type_of(file), text);
 	else
 		error_refuse(err, class, "%s", text);
 	error_about_object(err, "file %u", file->id);
@@ -112,9 +112,9 @@ static int load_files(struct restore_context *context, struct error *err)
 	while ((rc = image_read(reader, context->arena, &message, err)) > 0) {
 		FileEntry *entry = (FileEntry *)message;
 
-		checkpoint->files = arena_grow(checkpoint->arena, checkpoint->files,
-			&checkpoint->file_capacity, checkpoint->file_count + 1,
-			sizeof(*checkpoint->files));
+		checkpoint->files =
+			arena_grow(checkpoint->arena, checkpoint->files, &checkpoint->file_capacity,
+				checkpoint->file_count + 1, sizeof(*checkpoint->files));
 		checkpoint->files[checkpoint->file_count++] = (struct file){
 			.id = entry->id,
 			.kind = file_kind_of_type(entry->type),
@@ -175,8 +175,8 @@ static int load_fs(struct restore_context *context, struct task *task, struct er
 
 	if (task->state != TASK_ALIVE && task->state != TASK_STOPPED)
 		return 0;
-	rc = image_read_single(context->dir, IMAGE_FS, (uint64_t)task->pid, context->arena,
-		&message, err);
+	rc = image_read_single(
+		context->dir, IMAGE_FS, (uint64_t)task->pid, context->arena, &message, err);
 	if (rc >= 0)
 		task->fs = (FsEntry *)message;
 	return rc;
@@ -331,9 +331,9 @@ int files_reserve_number(struct restore_context *context, const char *what)
 		highest = MAX(highest, own_highest_fd());
 		context->inherited_base = MAX(highest + 1, INHERITED_LOWEST);
 	}
-	context->inherited = arena_grow(context->arena, context->inherited,
-		&context->inherited_capacity, context->inherited_count + 1,
-		sizeof(*context->inherited));
+	context->inherited =
+		arena_grow(context->arena, context->inherited, &context->inherited_capacity,
+			context->inherited_count + 1, sizeof(*context->inherited));
 	context->inherited[context->inherited_count] =
 		(struct inherited_fd){.fd = -1, .what = what};
 	return context->inherited_base + (int)context->inherited_count++;
@@ -453,7 +453,8 @@ static int open_file(struct restore_context *context, size_t index, struct error
 	rc = file->kind->open(context, file, &fd, err);
 	if (rc < 0 || fd < 0)
 		return rc;
-	rc = files_place(number, fd, context->inherited[number - context->inherited_base].what, err);
+	rc = files_place(
+		number, fd, context->inherited[number - context->inherited_base].what, err);
 	if (rc >= 0)
 		context->inherited[number - context->inherited_base].fd = number;
 	return rc;

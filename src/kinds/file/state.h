@@ -45,8 +45,7 @@ int files_fetch(struct dump_context *context, pid_t pid, int number);
 struct error *files_obstacle(struct dump_context *context, const struct file_source *source,
 	const char *format, ...) _printf_(3, 4);
 /* "descriptor 5 of task 123", for any source. */
-const char *files_name_source(
-	struct dump_context *context, const struct file_source *source);
+const char *files_name_source(struct dump_context *context, const struct file_source *source);
 /* The owner for SIGIO (fcntl(2), F_SETOWN_EX). */
 FownEntry *files_look_owner(struct dump_context *context, const struct file_source *source);
 /* kinds/file/refused.c: an obstacle that names the kind of what no row has recognised. */
