@@ -20,7 +20,9 @@ struct thread_source {
 	bool leader;
 	const struct proc_status *status; /* /proc/PID/task/TID/status */
 	const struct proc_stat *stat; /* /proc/PID/task/TID/stat */
-	const struct thread_registers *registers; /* puppet/registers.h: as stopped */
+	/* puppet/registers.h: as stopped, and what the thread will go on with: look() may do to them
+	 * what the kernel itself is about to do (rseq.c). */
+	struct thread_registers *registers;
 };
 
 struct task_kind {

@@ -36,15 +36,13 @@
 #define ARCH_REQ_XCOMP_PERM 0x1023
 
 /* The registers of struct user_regs_struct under the names that the image gives them. */
-#define GENERAL_REGISTERS(X)                                                                    \
-	X(r15, r15)                                                                             \
-	X(r14, r14)                                                                             \
-	X(r13, r13)                                                                             \
-	X(r12, r12)                                                                             \
-	X(rbp, bp) X(rbx, bx) X(r11, r11) X(r10, r10) X(r9, r9) X(r8, r8) X(rax, ax) X(rcx, cx) \
-		X(rdx, dx) X(rsi, si) X(rdi, di) X(orig_rax, orig_ax) X(rip, ip) X(cs, cs)      \
-			X(eflags, flags) X(rsp, sp) X(ss, ss) X(fs_base, fs_base)               \
-				X(gs_base, gs_base) X(ds, ds) X(es, es) X(fs, fs) X(gs, gs)
+/* clang-format off */
+#define GENERAL_REGISTERS(X)                                                                   \
+	X(r15, r15) X(r14, r14) X(r13, r13) X(r12, r12) X(rbp, bp) X(rbx, bx) X(r11, r11)      \
+	X(r10, r10) X(r9, r9) X(r8, r8) X(rax, ax) X(rcx, cx) X(rdx, dx) X(rsi, si) X(rdi, di) \
+	X(orig_rax, orig_ax) X(rip, ip) X(cs, cs) X(eflags, flags) X(rsp, sp) X(ss, ss)        \
+	X(fs_base, fs_base) X(gs_base, gs_base) X(ds, ds) X(es, es) X(fs, fs) X(gs, gs)
+/* clang-format on */
 
 int cpu_x86_registers_to_image(struct arena *arena, const struct thread_registers *registers,
 	CoreEntry *core, struct error *err)

@@ -81,8 +81,18 @@ static int plan_write(struct restore_context *context, struct batch *batch, uint
 	return 0;
 }
 
+/* A task that shares its descriptors with one before it comes too late for the inherited ones. */
+static bool shares_descriptors(const struct restore_context *context, const struct task *task)
+{
+	for (size_t i = 0; context->checkpoint->tasks[i] != task; i++)
+		if (context->checkpoint->tasks[i]->fds == task->fds)
+			return true;
+	return false;
+}
+
 static int plan(struct restore_context *context, struct thread_plan *plan, struct error *err)
 {
+	uint32_t flags = shares_descriptors(context, plan->task) ? OP_ADVISORY : 0;
 	const struct own_state *own = task_own_state(context);
 	struct batch *batch = plan->phases[PHASE_FILES];
 	const TaskCoreEntry *tc = plan_core(plan)->tc;
@@ -92,7 +102,7 @@ static int plan(struct restore_context *context, struct thread_plan *plan, struc
 	if (!task_is_leader(plan))
 		return 0;
 	if (tc->has_oom_score_adj && tc->oom_score_adj != own->oom_score_adj)
-		rc = plan_write(context, batch, 0, "self/oom_score_adj",
+		rc = plan_write(context, batch, flags, "self/oom_score_adj",
 			arena_printf(context->arena, "%d", tc->oom_score_adj), err);
 	if (rc == 0 && tc->has_loginuid && own->loginuid != INT64_MIN &&
 		tc->loginuid != (uint32_t)own->loginuid)

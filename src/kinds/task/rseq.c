@@ -26,6 +26,7 @@
 #include "kernel/uapi.h"
 #include "kinds/task/common.h"
 #include "kinds/task/rows.h"
+#include "puppet/registers.h"
 
 /* ORIG_RSEQ_SIZE of the kernel; later ones are longer. */
 #define RSEQ_SIZE_MIN 32
@@ -71,6 +72,7 @@ static int look(
 {
 	struct __ptrace_rseq_configuration configuration;
 	UserX86RegsEntry *gpregs = source->thread->core->thread_info->gpregs;
+	uint64_t ip = gpregs->ip;
 	RseqEntry *entry;
 
 	/* Kernels before 5.13 cannot tell, and are too old for stasis in other ways. */
@@ -82,7 +84,9 @@ static int look(
 	entry->rseq_abi_size = configuration.rseq_abi_size;
 	entry->signature = configuration.signature;
 	source->thread->core->thread_core->rseq_entry = entry;
-	rseq_resume_ip(source->pid, source->tid, gpregs->ip, &gpregs->ip);
+	rseq_resume_ip(source->pid, source->tid, gpregs->ip, &ip);
+	gpregs->ip = ip;
+	source->registers->general.rip = ip;
 	return 0;
 }
 

@@ -11,8 +11,8 @@
  * sequence in which a thread was stopped before it runs again; an executor in between hides that
  * from it, so it is done by hand:
  *
- *  - in a dump, right after the stop and before anything is injected. The result is what the image
- *    and the registers to be given back must have as ip.
+ *  - in a dump, after the stop and before anything is injected: look() of the row does it, for the
+ *    image and for the registers to be given back.
  *  - in a restore, for images that name a sequence (rseq_cs_pointer; CRIU writes such), when the
  *    memory is filled: rseq_ip_of_sequence().
  *
