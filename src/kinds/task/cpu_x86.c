@@ -229,6 +229,7 @@ static int check(struct restore_context *context, const struct task *task _unuse
 {
 	const CoreEntry *core = thread->core;
 	struct error problem = ERROR_INIT;
+	const UserX86CetEntry *cet;
 	struct xsave_layout layout;
 	unsigned char *xsave;
 
@@ -243,6 +244,9 @@ static int check(struct restore_context *context, const struct task *task _unuse
 		return 0;
 	}
 	check_general(context, thread, core->thread_info->gpregs);
+	cet = core->thread_info->fpregs->xsave ? core->thread_info->fpregs->xsave->cet : NULL;
+	if (cet && cet->cet)
+		task_conflict(context, thread, "uses shadow stacks, which are not handled yet");
 	check_tls(context, thread, core->thread_info);
 	xsave_layout_init(&layout);
 	if (xsave_from_image(&layout, context->arena, core->thread_info->fpregs,

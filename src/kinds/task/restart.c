@@ -151,7 +151,7 @@ static int check(struct restore_context *context, const struct task *task _unuse
 	const UserX86RegsEntry *gpregs;
 
 	/* That they are there is for the row "cpu" to say. */
-	if (!thread->core->thread_info || !thread->core->thread_core)
+	if (!thread->core->thread_info || !thread->core->thread_info->gpregs)
 		return 0;
 	gpregs = thread->core->thread_info->gpregs;
 	if (gpregs->has_interrupted && !is_restart(gpregs->interrupted))

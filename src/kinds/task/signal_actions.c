@@ -78,9 +78,11 @@ static int check(struct restore_context *context, const struct task *task _unuse
 
 	if (!leader || !tc)
 		return 0;
-	if (tc->n_sigactions > SETTABLE)
+	if (tc->n_sigactions > SETTABLE) {
 		task_bad_image(context, thread, "%zu signal actions, there are only %d signals",
 			tc->n_sigactions, SETTABLE);
+		return 0;
+	}
 	for (size_t i = 0; i < tc->n_sigactions; i++) {
 		if (!tc->sigactions[i]->compat_sigaction)
 			continue;
