@@ -113,8 +113,8 @@ def start(directory):
     """Starts victims by name; they are stopped at the end."""
     started = []
 
-    def start(name, *arguments):
-        victim = Victim.of(directory / f"victim-{len(started)}", name, *arguments)
+    def start(name, *arguments, **how):
+        victim = Victim.of(directory / f"victim-{len(started)}", name, *arguments, **how)
         started.append(victim)
         return victim
 

@@ -110,6 +110,7 @@ def _world(pipe, function):
     _mount(None, b"/", None, MS_REC | MS_PRIVATE)
     _mount(b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     libc.prctl(1, signal.SIGKILL, 0, 0, 0)
+    os.setsid()  # a session that exists in here
     _send(pipe, function)
 
 

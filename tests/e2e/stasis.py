@@ -37,7 +37,8 @@ class Failure(AssertionError):
 class Victim:
     """A running program that follows the contract of tests/victims/victim.h."""
 
-    def __init__(self, directory, argv, environment=None):
+    def __init__(self, directory, argv, environment=None, session=True):
+        self.session = session
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.directory.chmod(0o777)
@@ -45,12 +46,12 @@ class Victim:
         self.pid = self._start(argv, environment)
 
     def _start(self, argv, environment):
-        """As daemons are: own session, no terminal, stdio on files."""
+        """As daemons are: own session (unless told otherwise), no terminal, stdio on files."""
         output = os.open(self.directory / "output", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         null = os.open("/dev/null", os.O_RDONLY)
         env = dict(os.environ if environment is None else environment)
         pid = os.posix_spawn(
-            argv[0], argv, env, setsid=True,
+            argv[0], argv, env, setsid=self.session,
             file_actions=[(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, output, 1),
                           (os.POSIX_SPAWN_DUP2, output, 2)],
             setsigmask=[], setsigdef=range(1, signal.SIGRTMAX + 1))
@@ -59,11 +60,11 @@ class Victim:
         return pid
 
     @classmethod
-    def of(cls, directory, name, *arguments):
+    def of(cls, directory, name, *arguments, session=True):
         """A victim of tests/victims, ready. Skips the test where the victim says it cannot run."""
         directory = Path(directory)
         program = str(BUILD / f"tests/victims/victim-{name}")
-        victim = cls(directory, [program, str(directory), *arguments])
+        victim = cls(directory, [program, str(directory), *arguments], session=session)
         victim.await_ready()
         return victim
 
@@ -82,10 +83,11 @@ class Victim:
             text = self._read(name)
             if text is not None:
                 return text
+            gone = alive and not is_alive(self.pid)
             early = self._read("result-0")
             if early:
                 self._give_up(early)
-            if alive and not is_alive(self.pid):
+            if gone:
                 raise Failure(f"the victim is gone while {name} is awaited\n{self.output()}")
             if time.monotonic() > deadline:
                 raise Failure(f"{name} does not appear\n{tree_text(self.pid)}\n{self.output()}")

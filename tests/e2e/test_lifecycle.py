@@ -10,6 +10,15 @@ import procstate
 from stasis import Failure, await_gone, bring_back, checkpoint, is_alive, state_of
 
 
+def await_alive(pid, process):
+    """Until the task is there; the process is the one that brings it."""
+    deadline = time.monotonic() + 20
+    while not is_alive(pid):
+        if time.monotonic() > deadline or process.poll() is not None:
+            raise Failure(f"not restored, status {process.poll()}")
+        time.sleep(0.005)
+
+
 def test_leave_running_then_restore(start, stasis):
     """Images of a dump that left its tree running are good after the tree's death, more than once."""
     victim = start("counter")
@@ -78,11 +87,7 @@ def test_restore_without_detach_waits(start, stasis):
     victim = start("counter")
     checkpoint(victim, stasis)
     process = subprocess.Popen([STASIS, "restore", "-D", stasis.images], stdin=subprocess.DEVNULL)
-    deadline = time.monotonic() + 20
-    while not is_alive(victim.pid):
-        if time.monotonic() > deadline or process.poll() is not None:
-            raise Failure(f"not restored, status {process.poll()}")
-        time.sleep(0.005)
+    await_alive(victim.pid, process)
     victim.assert_intact("restored without -d")
     assert process.poll() is None
     (victim.directory / "stop").touch()
@@ -135,3 +140,40 @@ def test_reservation_is_cheap(start, stasis):
     stasis.dump(victim.pid, "-R").expect_success()
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     assert peak < 64 * 1024, f"{peak} kB"
+
+
+def test_shared_pages_are_stored_once(start, stasis):
+    """Three tasks share 2048 pages since fork: there is room for one copy of them in the images."""
+    victim = start("mem_cow")
+    stasis.dump(victim.pid, "-R").expect_success()
+    size = sum(path.stat().st_size for path in stasis.images.glob("pages-*.img"))
+    assert size < 2 * 2048 * 4096, f"{size} bytes of pages"
+
+
+def test_shell_job(start, stasis):
+    """A tree that does not lead its session: refused with the option that helps, and restored with it."""
+    victim = start("counter", session=False)
+    result = stasis.dump(victim.pid).expect_failure()
+    assert "--shell-job" in result.err, str(result)
+    victim.assert_intact("after a dump that was refused")
+    before, _ = checkpoint(victim, stasis, "--shell-job")
+    bring_back(victim, stasis, before, "--shell-job")
+    victim.assert_intact("restored")
+
+
+def test_restore_sibling(start, stasis):
+    """With -S the root becomes a child of whoever called stasis."""
+    import subprocess
+    from stasis import STASIS
+
+    victim = start("counter")
+    checkpoint(victim, stasis)
+    caller = subprocess.Popen(
+        ["/bin/sh", "-c", f"{STASIS} restore -D {stasis.images} -d -S; read line"],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    await_alive(victim.pid, caller)
+    victim.assert_intact("restored")
+    with open(f"/proc/{victim.pid}/stat") as f:
+        parent = int(f.read().rpartition(")")[2].split()[1])
+    caller.communicate(b"\n")
+    assert parent == caller.pid

@@ -8,6 +8,9 @@ enum { PAGES = 96, WRITTEN_BY_CHILD = 32, WRITTEN_BY_GRANDCHILD = 64 };
 
 static char *area;
 
+/* So that a dump that stores shared pages twice is seen by its size (tests/e2e/test_lifecycle.py). */
+static char ballast[8 << 20];
+
 static uint64_t frame(pid_t pid, const char *address)
 {
 	uint64_t entry = 0;
@@ -91,12 +94,14 @@ int main(int argc, char **argv)
 		victim_skip("frame numbers are hidden");
 	grandchild_pid = must_ptr(
 		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+	fill_pattern(ballast, sizeof(ballast), 3);
 	pid = start_task("child", child, (void *)grandchild_pid);
 	victim_ready();
 	if (victim_spoiled())
 		*(volatile char *)area = *area;
 	while (victim_next()) {
 		check_content(0);
+		check_pattern(ballast, sizeof(ballast), 3, "ballast");
 		check_frames(pid, 1);
 		check_frames(*grandchild_pid, 2);
 		check_part("child");
