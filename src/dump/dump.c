@@ -66,11 +66,25 @@ static void dump_init(struct dump *dump, const struct job *job,
 	};
 }
 
-static void dump_deinit(struct dump *dump)
+/* What was done to the system for the checkpoint's sake (links that keep deleted files alive) stays when
+ * there is one, and is taken back when there is none. */
+static void settle(struct dump *dump, bool succeeded)
+{
+	struct error failed = ERROR_INIT;
+	int rc = succeeded ? undo_commit(dump->context.undo, &failed)
+			   : undo_rollback(dump->context.undo, &failed);
+
+	if (rc < 0)
+		log_warn("%s", failed.message);
+	undo_destroy(take_ptr(dump->context.undo));
+}
+
+static void dump_deinit(struct dump *dump, bool succeeded)
 {
 	dump_writers_abandon(&dump->context);
 	dump_look_end(dump);
 	freeze_release(&dump->tree, false);
+	settle(dump, succeeded);
 	image_dir_destroy(dump->context.dir);
 	arena_deinit(&dump->arena);
 }
@@ -190,7 +204,7 @@ int stasis_dump(const struct job *job, const struct kernel_features *features,
 
 	dump_init(&dump, job, features, problems);
 	rc = dump_tree(&dump, &result, err);
-	dump_deinit(&dump);
+	dump_deinit(&dump, rc == 0);
 	if (rc < 0)
 		return error_wrap(err, rc, "cannot dump the tree of %d", job->pid);
 	result.total_us = now_us() - started;
@@ -211,7 +225,7 @@ int stasis_inspect(const struct job *job, const struct kernel_features *features
 	/* What only the task can tell may be an obstacle too. */
 	if (rc == 0)
 		rc = dump_ask(&dump, err);
-	dump_deinit(&dump);
+	dump_deinit(&dump, false);
 	if (rc < 0)
 		return error_wrap(err, rc, "cannot inspect the tree of %d", job->pid);
 	result.frozen_us = result.total_us = now_us() - started;

@@ -30,12 +30,24 @@ static void restore_init(struct restore *restore, const struct job *job,
 	};
 }
 
+static void settle(struct restore *restore)
+{
+	struct error failed = ERROR_INIT;
+	int rc = restore->committed ? undo_commit(restore->context.undo, &failed)
+				    : undo_rollback(restore->context.undo, &failed);
+
+	if (rc < 0)
+		log_warn("%s", failed.message);
+	undo_destroy(take_ptr(restore->context.undo));
+}
+
 static void restore_deinit(struct restore *restore)
 {
 	if (!restore->committed)
 		puppets_kill(&restore->puppets);
 	files_close(&restore->context);
 	memory_close(&restore->context);
+	settle(restore);
 	stage_destroy(&restore->stage);
 	image_dir_destroy(restore->context.dir);
 	arena_deinit(&restore->arena);
