@@ -7,6 +7,7 @@ amount of memory in use (a restored page may be shared or not), start times.
 
 import os
 import re
+import time
 from pathlib import Path
 
 import sandbox
@@ -24,6 +25,10 @@ STAT = {"pgrp": 5, "session": 6, "tty": 7, "nice": 19, "exit_signal": 38, "rt_pr
 
 SMALL_FILES = ["cmdline", "environ", "comm", "limits", "oom_score_adj", "coredump_filter",
                "personality", "loginuid", "timerslack_ns", "cgroup", "uid_map"]
+
+# What is left of a task when it is dead.
+ZOMBIE = ["stat state", "stat pgrp", "stat session", "status Name", "status Pid", "status PPid",
+          "status Uid", "status Gid"]
 
 # VmFlags that come and go without anybody's doing: soft-dirty; account and merge hints of the kernel.
 VOLATILE_FLAGS = {"sd"}
@@ -58,10 +63,6 @@ def _stat(directory):
     # T and Z are states that must come back; R, S and D are chance.
     facts["stat state"] = words[0] if words[0] in "TZ" else "alive"
     return facts
-
-
-def _stack_vma(line):
-    return line.endswith("[stack]")
 
 
 def _maps(directory):
@@ -131,7 +132,7 @@ def _process(pid):
     directory = f"/proc/{pid}"
     facts = {**_status(directory), **_stat(directory)}
     if facts.get("stat state") == "Z":
-        return {key: facts[key] for key in facts if key.startswith("stat") and "_" not in key}
+        return {key: facts[key] for key in ZOMBIE}
     for name in SMALL_FILES:
         facts[name] = _read(f"{directory}/{name}")
     for name in ("cwd", "root", "exe"):
@@ -158,9 +159,19 @@ def _differences(pid, before, after):
             yield f"  {pid}: {fact}: was {old!r}, is {new!r}"
 
 
-# The stack of a running program may have grown by itself between two looks.
 def compare(before, after):
     """A line for each difference."""
     if sorted(before) != sorted(after):
         return [f"  the tree is {sorted(after)}, was {sorted(before)}"]
     return [line for pid in before for line in _differences(pid, before[pid], after[pid])]
+
+
+def await_same(root, before, patience=3.0):
+    """The differences that stay. stasis lets go of all tasks at once and returns; on a busy machine each
+    needs a moment until it has left the executor."""
+    deadline = time.monotonic() + patience
+    while True:
+        difference = compare(before, snapshot(root))
+        if not difference or time.monotonic() > deadline:
+            return difference
+        time.sleep(0.02)

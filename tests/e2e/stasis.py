@@ -1,6 +1,5 @@
 """Victims and the program under test, as the tests see them."""
 
-import errno
 import json
 import os
 import shutil
@@ -281,11 +280,7 @@ def bring_back(victim, stasis, before, *options):
     assert pid == victim.pid, f"restored as {pid}, was {victim.pid}"
     if not is_alive(pid):
         raise Failure(f"restored, and gone\n{result}\n{victim.output()}")
-    difference = procstate.compare(before, procstate.snapshot(pid))
+    difference = procstate.await_same(pid, before)
     if difference:
         raise Failure("/proc differs after the restore:\n" + "\n".join(difference))
     return result
-
-
-def remote_errno(name):
-    return getattr(errno, name)

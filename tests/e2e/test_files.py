@@ -98,3 +98,12 @@ def test_half_written_directory(start, stasis):
     result = stasis.restore()
     result.expect_failure()
     victim.assert_intact("after a dump that was killed")
+
+
+def test_link_remap_leaves_nothing(start, stasis):
+    """The name that a dump gave to a nameless file is gone after the restore."""
+    victim = start("files_linked")
+    names = set(os.listdir(victim.directory))
+    before, _ = checkpoint(victim, stasis, "--link-remap")
+    bring_back(victim, stasis, before)
+    assert set(os.listdir(victim.directory)) == names

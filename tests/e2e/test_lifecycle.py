@@ -127,7 +127,7 @@ def test_many_dumps(start, stasis, name):
     before = procstate.snapshot(victim.pid)
     for _ in range(30 if name == "counter" else 5):
         stasis.dump(victim.pid, "-R").expect_success()
-    difference = procstate.compare(before, procstate.snapshot(victim.pid))
+    difference = procstate.await_same(victim.pid, before)
     assert not difference, "\n".join(difference)
     victim.assert_intact("after many dumps")
 

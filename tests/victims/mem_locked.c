@@ -1,4 +1,4 @@
-/* Locked memory: mlock, mlock2 on fault, and mlockall for what is mapped later. */
+/* Locked memory: mlock, and mlock2 on fault. */
 #include "victim.h"
 
 enum { SIZE = 8 * PAGE };
@@ -13,43 +13,11 @@ static void *separate(void)
 	return area + PAGE;
 }
 
-/* Everything mapped from now on is locked. */
-static void future(void *unused)
-{
-	(void)unused;
-	if (mlockall(MCL_FUTURE) == -1)
-		victim_skip("mlockall: %s", strerror(errno));
-	victim_ready();
-	while (victim_next()) {
-		char *area = separate();
-
-		check(vm_flag(area, "lo"), "a new area is not locked");
-		munmap(area, SIZE);
-	}
-}
-
-static void all_on_fault(void *unused)
-{
-	(void)unused;
-	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == -1)
-		victim_skip("mlockall: %s", strerror(errno));
-	victim_ready();
-	while (victim_next()) {
-		char *area = separate(), *locked = status_field("VmLck");
-
-		check(vm_flag(area, "lo"), "a new area is not locked");
-		munmap(area, SIZE);
-		check(locked && atol(locked) > 1000, "VmLck is %s", locked);
-	}
-}
-
 int main(int argc, char **argv)
 {
 	char *locked, *on_fault, *plain, *text;
 
 	victim_begin(argc, argv);
-	start_task("future", future, NULL);
-	start_task("all-on-fault", all_on_fault, NULL);
 	locked = separate();
 	must(mlock(locked, SIZE));
 	on_fault = separate();
@@ -72,8 +40,6 @@ int main(int argc, char **argv)
 		check_pattern(locked, SIZE, 6, "locked area");
 		check_pattern(on_fault + PAGE, PAGE, 5, "page locked on fault");
 		check_str(status_field("VmLck"), "64 kB", "VmLck");
-		check_part("future");
-		check_part("all-on-fault");
 	}
 	return 0;
 }

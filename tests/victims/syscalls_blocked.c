@@ -366,6 +366,13 @@ static void be_stopped(void)
 	must(waitpid(pid, NULL, 0));
 }
 
+/* rt_sigtimedwait is never restarted, see signal(7): the stop of a checkpoint, like any other, makes it
+ * return EINTR. It enters its call again by itself. */
+static bool ends_early(const struct call *c)
+{
+	return c->enter == enter_sigwait && (c->returns == 0 || c->error == EINTR);
+}
+
 #ifndef AFTER_STOP
 #define AFTER_STOP 0
 #endif
@@ -405,9 +412,10 @@ int main(int argc, char **argv)
 		trigger_signal(&calls[4]);
 	while (victim_next()) {
 		for (size_t i = 0; i < array_size(calls); i++)
-			check_int((long long)calls[i].returns, (long long)returns[i],
-				"returns of %s (last: %ld, errno %d)", calls[i].name,
-				calls[i].result, calls[i].error);
+			if (!ends_early(&calls[i]))
+				check_int((long long)calls[i].returns, (long long)returns[i],
+					"returns of %s (last: %ld, errno %d)", calls[i].name,
+					calls[i].result, calls[i].error);
 		for (size_t i = 0; i < array_size(calls); i++)
 			finish(&calls[i]);
 		settle();
