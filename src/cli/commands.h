@@ -37,5 +37,6 @@ int command_restore(const struct invocation *invocation, struct report *report);
 int command_inspect(const struct invocation *invocation, struct report *report);
 int command_check(const struct invocation *invocation, struct report *report);
 int command_verify(const struct invocation *invocation, struct report *report);
+int command_cleanup(const struct invocation *invocation, struct report *report);
 /* `check --kinds` (cli/kinds.c). */
 int check_kinds(const struct invocation *invocation, struct report *report);

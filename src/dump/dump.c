@@ -203,6 +203,7 @@ int stasis_dump(const struct job *job, const struct kernel_features *features,
 	int rc;
 
 	dump_init(&dump, job, features, problems);
+	undo_cleanup_quietly();
 	rc = dump_tree(&dump, &result, err);
 	dump_deinit(&dump, rc == 0);
 	if (rc < 0)

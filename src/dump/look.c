@@ -204,7 +204,7 @@ int dump_look(struct dump *dump, struct error *err)
 		if (rc == 0)
 			rc = look_shared(dump, &dump->tasks[i], err);
 	}
-	return rc;
+	return rc < 0 ? rc : files_look_finish(&dump->context, err);
 }
 
 void dump_look_end(struct dump *dump)

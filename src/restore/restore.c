@@ -192,6 +192,7 @@ int stasis_restore(const struct job *job, const struct kernel_features *features
 	int rc;
 
 	restore_init(&restore, job, features, problems);
+	undo_cleanup_quietly();
 	rc = run(&restore, &result, err);
 	restore_deinit(&restore);
 	if (rc < 0)

@@ -402,3 +402,12 @@ int undo_cleanup_stale(const char *directory, unsigned *ret_count, struct error 
 	*ret_count = count;
 	return rc;
 }
+
+void undo_cleanup_quietly(void)
+{
+	struct error err = ERROR_INIT;
+	unsigned count;
+
+	if (undo_cleanup_stale(NULL, &count, &err) < 0)
+		log_warn("%s (%s)", err.message, err.hint);
+}

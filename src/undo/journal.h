@@ -52,3 +52,5 @@ void undo_destroy(struct undo_journal *journal);
 
 /* Replays the journals of dead runs. *ret_count: how many there were. */
 int undo_cleanup_stale(const char *directory, unsigned *ret_count, struct error *err);
+/* The same before a run of our own: a failure is a warning. */
+void undo_cleanup_quietly(void);

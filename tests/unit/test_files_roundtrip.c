@@ -524,34 +524,46 @@ static void open_outside(const struct fixture *f)
 	dup2(outside[1], 2);
 }
 
-/* The write end of a pipe that the test holds the other end of: refused, unless it is external, and
- * then the restore is given another. */
+/* The write end of a pipe that the test holds the other end of: the restore is given another, or
+ * it leads nowhere. */
 static void outside_pipe(void **state)
 {
 	struct fixture *f = *state;
 	struct reopened r = {};
-	char name[32] = "";
+	struct error err = ERROR_INIT;
+	char resource[64], byte;
 	struct stat st;
+	int fd, other[2];
 
 	assert_int_equal(pipe2(outside, O_CLOEXEC), 0);
-	outside[1] = fcntl(outside[1], F_DUPFD, 901); /* stays out of close_range */
+	fd = outside[1];
+	outside[1] = fcntl(fd, F_DUPFD_CLOEXEC, 901); /* out of reach of close_range */
+	close(fd);
 	start_child(f, open_outside);
-	look(f);
-	assert_int_equal(f->problems.count, 1);
 	fstat(outside[0], &st);
-	snprintf(name, sizeof(name), "pipe:[%lu]", st.st_ino);
-	assert_non_null(strstr(f->problems.items[0].hint, name));
-	problems_deinit(&f->problems);
-	job_list_add(&f->job, &f->job.external, name);
-	assert_int_equal(files_look_finish(&f->dump, &(struct error){}), 0);
+	look(f);
 	expect_no_problems(&f->problems);
+	assert_true(checkpoint_file(&f->checkpoint, f->task->fds->entries[2]->id)
+			    ->entry->pipe->peer_outside);
 	save(f);
+	assert_int_equal(pipe2(other, O_CLOEXEC), 0);
 	load(f, &r);
-	assert_int_equal(r.problems.count, 1);
-	assert_non_null(strstr(r.problems.items[0].hint, "--inherit-fd"));
-	problems_deinit(&r.problems);
-	close(outside[0]);
-	close(outside[1]);
+	snprintf(resource, sizeof(resource), "fd[%d]:pipe:[%lu]", other[1], st.st_ino);
+	job_list_add(&r.job, &r.job.inherit_fd, resource);
+	expect_no_problems(&r.problems);
+	files_reserve(&r.context);
+	assert_int_equal(files_open(&r.context, &err), 0);
+	fd = restore_file_fd(&r.context, r.checkpoint.tasks[0]->fds->entries[2]->id);
+	assert_int_equal(write(fd, "y", 1), 1);
+	assert_int_equal(read(other[0], &byte, 1), 1);
+	for (size_t i = 0; i < 2; i++) {
+		close(outside[i]);
+		close(other[i]);
+	}
+	files_close(&r.context);
+	image_dir_destroy(r.context.dir);
+	arena_deinit(&r.arena);
+	job_deinit(&r.job);
 }
 
 static void open_many(const struct fixture *f)

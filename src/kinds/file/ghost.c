@@ -291,7 +291,8 @@ int ghost_check(struct restore_context *context, const struct file *file, const 
 				   "%s, the name that the dump gave to the deleted file %s, is "
 				   "missing",
 				   ghost->link->name, reg->name),
-			"an earlier restore of these images has used it up");
+			"an earlier restore of these images has used it up, or the dump, with "
+			"--leave-running, has not made it: link the file to that name");
 	return 0;
 }
 

@@ -315,6 +315,12 @@ static int make_link(struct dump_context *context, const struct remap_look *rema
 			context->arena, "%s/%s", streq(directory, "/") ? "" : directory, name);
 		if (faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 			continue;
+		/* A task that runs on must not see its file with one more name. CRIU removes the
+		 * link again: whoever restores such a checkpoint has to make it. */
+		if (context->job->leave_running) {
+			*ret_path = path;
+			return 0;
+		}
 		rc = undo_record(dump_undo(context), UNDO_ON_FAILURE, UNDO_UNLINK, path, &remap->st,
 			&record, err);
 		if (rc < 0)

@@ -11,13 +11,26 @@
 #include "base/log.h"
 #include "kinds/file/state.h"
 
-const FownEntry *files_owner_of(const struct file *file)
+/* Flags and owner of a description, whatever its kind. */
+static const FownEntry *owner_of(
+	const struct restore_context *context, const struct file *file, uint32_t *ret_flags)
 {
 	const FileEntry *entry = file->entry;
+	const struct file *path;
 
-	if (entry->reg)
+	*ret_flags = 0;
+	if (entry->fifo) {
+		path = checkpoint_file(context->checkpoint, entry->fifo->regf_id);
+		entry = path->entry;
+	}
+	if (entry->reg) {
+		*ret_flags = entry->reg->flags;
 		return entry->reg->fown;
-	return entry->pipe ? entry->pipe->fown : NULL;
+	}
+	if (!entry->pipe)
+		return NULL;
+	*ret_flags = entry->pipe->flags;
+	return entry->pipe->fown;
 }
 
 void files_check_owner(
@@ -52,32 +65,39 @@ static bool owner_exists(const struct restore_context *context, const FownEntry 
 	return false;
 }
 
-int files_plan_owner(struct restore_context *context, const struct file *file,
-	const FdinfoEntry *entry, struct thread_plan *plan)
+static void plan_owner(
+	struct restore_context *context, const FownEntry *owner, uint32_t fd, struct batch *batch)
 {
-	const FownEntry *owner = files_owner_of(file);
-	struct batch *batch = plan->phases[PHASE_STATE];
-	struct f_owner_ex *argument;
-	bool other;
+	struct f_owner_ex *argument = arena_new(context->arena, struct f_owner_ex);
+	bool other = owner->uid || owner->euid;
 
-	if (!owner || !owner->pid)
-		return 0;
-	if (!owner_exists(context, owner)) {
-		log_warn("File %u sends its signals to %u, which is not in the tree: left out",
-			file->id, owner->pid);
-		return 0;
-	}
-	other = owner->uid || owner->euid;
-	argument = arena_new(context->arena, struct f_owner_ex);
 	argument->type = (int)owner->pid_type;
 	argument->pid = (pid_t)owner->pid;
 	/* The saved uid stays 0, and with it the way back. */
 	if (other)
 		batch_op(batch, "take the uids of who had set the owner", SYS_setresuid,
 			VAL(owner->uid), VAL(owner->euid), VAL(0));
-	batch_op(batch, "set who is sent the signals of a descriptor", SYS_fcntl, VAL(entry->fd),
+	batch_op(batch, "set who is sent the signals of a descriptor", SYS_fcntl, VAL(fd),
 		VAL(F_SETOWN_EX), IN(argument, sizeof(*argument)));
 	if (other)
 		batch_op(batch, "become root again", SYS_setresuid, VAL(0), VAL(0), VAL(0));
+}
+
+int files_plan_owner(struct restore_context *context, const struct file *file,
+	const FdinfoEntry *entry, struct thread_plan *plan)
+{
+	struct batch *batch = plan->phases[PHASE_STATE];
+	uint32_t flags;
+	const FownEntry *owner = owner_of(context, file, &flags);
+
+	if (owner && owner->pid && owner_exists(context, owner))
+		plan_owner(context, owner, entry->fd, batch);
+	else if (owner && owner->pid)
+		log_warn("File %u sends its signals to %u, which is not in the tree: left out",
+			file->id, owner->pid);
+	/* Signals carry the number by which O_ASYNC was set: it has to be the task's. */
+	if (flags & O_ASYNC)
+		batch_op(batch, "let a descriptor send signals", SYS_fcntl, VAL(entry->fd),
+			VAL(F_SETFL), VAL(flags));
 	return 0;
 }

@@ -7,6 +7,7 @@
  */
 #include <fcntl.h>
 
+#include "base/log.h"
 #include "kinds/file/state.h"
 
 #define SETTABLE_FLAGS (O_NONBLOCK | O_DIRECT | O_ASYNC | O_APPEND | O_NOATIME)
@@ -36,38 +37,31 @@ static int pipe_describe(struct dump_context *context, const struct file_source 
 	return 0;
 }
 
-static bool is_external(const struct dump_context *context, const char *name)
-{
-	return string_list_has(&context->job->external, name);
-}
-
+/*
+ * A pipe that leads out of the tree (the standard streams of a container, or what a shell has leaked)
+ * is not refused: those who restore such trees (runc, podman) give a pipe in its place on restore
+ * (--inherit-fd) and say nothing when they dump. The image keeps that it did, and both sides warn.
+ * That both ends are in the tree and somebody outside has one of them as well cannot be seen.
+ */
 static int pipe_conclude(struct dump_context *context, struct error *err)
 {
 	struct pipe_look *pipe;
 
 	(void)err;
 	for (size_t i = 0; (pipe = pipe_look_at(context, i)); i++) {
-		const char *end = pipe->readers ? "writing" : "reading";
-		struct error *problem;
-		char name[64];
+		char name[32];
 
 		if (pipe->fifo || (pipe->readers && pipe->writers) || !pipe->other_end)
 			continue;
-		snprintf(name, sizeof(name), "pipe:[%u]", pipe->id);
 		for (size_t e = 0; e < pipe->entry_count; e++)
 			pipe->entries[e]->has_peer_outside = pipe->entries[e]->peer_outside = true;
-		if (is_external(context, name))
+		snprintf(name, sizeof(name), "pipe:[%u]", pipe->id);
+		if (string_list_has(&context->job->external, name))
 			continue;
-		problem = problems_add(context->problems);
-		error_refuse(problem, ERROR_CANNOT_DUMP,
-			"%s of task %d is pipe:[%u], whose %s end is open outside of the tree",
-			pipe->what, pipe->what_pid, pipe->id, end);
-		error_hint(problem,
-			"use --external %s, and on restore --inherit-fd 'fd[N]:%s' with the pipe "
-			"that takes its place",
-			name, name);
-		error_about_fd(problem, pipe->pid, pipe->number);
-		error_about_object(problem, "%s", name);
+		log_warn("%s of task %d is %s, whose %s end is open outside of the tree: restore "
+			 "with --inherit-fd 'fd[N]:%s', or it will lead nowhere",
+			pipe->what, pipe->what_pid, name, pipe->readers ? "writing" : "reading",
+			name);
 	}
 	return 0;
 }
@@ -104,12 +98,10 @@ static int pipe_check(struct restore_context *context, const struct file *file, 
 	files_check_owner(context, file, entry->fown);
 	pipe_object(context, entry->pipe_id, false)->users++;
 	if (entry->peer_outside && inherited(context, entry) < 0)
-		error_hint(files_conflict(context, file,
-				   "the other end of pipe:[%u] was outside of the tree when it was "
-				   "dumped",
-				   entry->pipe_id),
-			"give the pipe that takes its place with --inherit-fd 'fd[N]:pipe:[%u]'",
-			entry->pipe_id);
+		log_warn("The other end of pipe:[%u] was outside of the tree when it was dumped, "
+			 "and "
+			 "there is no --inherit-fd 'fd[N]:pipe:[%u]': it will lead nowhere",
+			entry->pipe_id, entry->pipe_id);
 	return 0;
 }
 
@@ -171,7 +163,7 @@ static int pipe_open(
 		close_fd(&pipe->ends[0]);
 		close_fd(&pipe->ends[1]);
 	}
-	if (fcntl(fd, F_SETFL, (int)(entry->flags & SETTABLE_FLAGS)) < 0)
+	if (fcntl(fd, F_SETFL, (int)(entry->flags & SETTABLE_FLAGS & ~O_ASYNC)) < 0)
 		return error_set(err, errno, "setting the flags of pipe %u", entry->pipe_id);
 	rc = files_open_owner(entry->fown, fd, err);
 	if (rc < 0)
@@ -190,7 +182,7 @@ static int pipe_opened(struct restore_context *context, struct error *err)
 const struct file_kind pipe_kind = {
 	.name = "pipe",
 	.type = FD_TYPES__PIPE,
-	.limits = "a pipe that leads out of the tree needs --external and --inherit-fd",
+	.limits = "a pipe that leads out of the tree needs --inherit-fd on restore",
 	.recognise = pipe_recognise,
 	.describe = pipe_describe,
 	.conclude = pipe_conclude,

@@ -149,7 +149,8 @@ uint64_t files_open_flags(uint32_t flags)
 		return flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW);
 	if (flags & KERNEL_O_TMPFILE)
 		flags &= ~(uint32_t)O_TMPFILE;
-	return (flags & ~(uint32_t)(O_CREAT | O_EXCL | O_TRUNC)) | O_NOCTTY | KERNEL_O_LARGEFILE;
+	return (flags & ~(uint32_t)(O_CREAT | O_EXCL | O_TRUNC | O_ASYNC)) | O_NOCTTY |
+	       KERNEL_O_LARGEFILE;
 }
 
 static void check_build_id(struct restore_context *context, const struct file *file,

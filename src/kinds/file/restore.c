@@ -419,7 +419,9 @@ int files_plan_table(struct restore_context *context, struct thread_plan *plan, 
 int files_plan_fs(struct restore_context *context, struct thread_plan *plan, struct error *err)
 {
 	const FsEntry *fs = plan->task->fs;
-	struct batch *batch = plan->phases[PHASE_FILES];
+	/* Before PHASE_FILES, at whose end a task that shares our descriptors closes the inherited
+	 * ones. */
+	struct batch *batch = plan->phases[PHASE_MAP_LATE];
 	const struct file *root;
 	int root_fd, cwd_fd;
 

@@ -122,9 +122,8 @@ int files_inherited_resource(const struct restore_context *context, const char *
 /* Is it usable as it stands in the image? May be NULL, which is fine. */
 void files_check_owner(
 	struct restore_context *context, const struct file *file, const FownEntry *owner);
-/* F_SETSIG. The owner itself is set by an op (files_plan_owner), when it exists. */
+/* F_SETSIG. The owner itself and O_ASYNC are set by ops, when it exists. */
 int files_open_owner(const FownEntry *owner, int fd, struct error *err);
-const FownEntry *files_owner_of(const struct file *file);
 int files_plan_owner(struct restore_context *context, const struct file *file,
 	const FdinfoEntry *entry, struct thread_plan *plan);
 
