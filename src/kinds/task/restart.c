@@ -37,13 +37,17 @@
 #include "kinds/task/restart.h"
 
 #include <errno.h>
+#include <linux/futex.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <time.h>
 
 #include "kinds/task/common.h"
 #include "kinds/task/rows.h"
+#include "puppet/registers.h"
 
 #define NSEC_PER_SEC 1000000000ULL
+#define CODE_BEFORE  40 /* bytes of code that are searched for the number of a call */
 
 static bool is_restart(int64_t code)
 {
@@ -91,18 +95,61 @@ void restart_from_image(const CoreEntry *core, struct user_regs_struct *general)
 		general->rax = (uint64_t)-ERESTARTNOHAND;
 }
 
-/* The call that restart_syscall(2) continues: "mov $nr, %eax" right before `syscall`. */
+static bool is_restartable(uint32_t nr)
+{
+	return nr == SYS_nanosleep || nr == SYS_clock_nanosleep || nr == SYS_poll ||
+	       nr == SYS_futex;
+}
+
+static bool is_time(pid_t pid, uint64_t address)
+{
+	struct timespec time;
+
+	return address && task_read_memory(pid, address, &time, sizeof(time)) == 0 &&
+	       time.tv_sec >= 0 && (uint64_t)time.tv_nsec < NSEC_PER_SEC;
+}
+
+/* The call that restart_syscall(2) continues: the last "mov $nr, %eax" shortly before `syscall`, or,
+ * where the compiler has shared the end of several calls, what looks like the arguments of a wait. */
 static void name_restarted_call(const struct thread_source *source, UserX86RegsEntry *gpregs)
 {
-	unsigned char code[7];
-	uint32_t nr;
+	unsigned char code[CODE_BEFORE];
+	uint64_t op = gpregs->si & ~(uint64_t)(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
 
-	if (task_read_memory(source->pid, gpregs->ip - sizeof(code), code, sizeof(code)) < 0 ||
-		code[0] != 0xb8 || code[5] != 0x0f || code[6] != 0x05)
+	if (task_read_memory(source->pid, gpregs->ip - sizeof(code), code, sizeof(code)) < 0)
 		return;
-	memcpy(&nr, code + 1, sizeof(nr));
-	if (nr == SYS_nanosleep || nr == SYS_clock_nanosleep || nr == SYS_poll || nr == SYS_futex)
+	for (size_t at = sizeof(code) - 7 + 1; at-- > 0;) {
+		uint32_t nr;
+
+		memcpy(&nr, code + at + 1, sizeof(nr));
+		if (code[at] != 0xb8 || !is_restartable(nr))
+			continue;
 		gpregs->orig_ax = nr;
+		return;
+	}
+	if ((op == FUTEX_WAIT || op == FUTEX_WAIT_BITSET) && gpregs->di % 4 == 0 &&
+		gpregs->di >= PAGE_SIZE && is_time(source->pid, gpregs->r10))
+		gpregs->orig_ax = SYS_futex;
+}
+
+/* Calls that end with -EINTR when their thread is stopped, handler or not (signal(7)). Where no
+ * handler is to run, that would be the doing of whoever stopped it, us, so it is taken for what it
+ * would be if these calls were like the others: call again, unless a handler runs. */
+static bool ends_by_stop(uint64_t nr)
+{
+	switch (nr) {
+	case SYS_rt_sigtimedwait:
+	case SYS_epoll_wait:
+	case SYS_epoll_pwait:
+	case SYS_epoll_pwait2:
+	case SYS_semop:
+	case SYS_semtimedop:
+	case SYS_io_getevents:
+	case SYS_io_pgetevents:
+		return true;
+	default:
+		return false;
+	}
 }
 
 /* The time that an interrupted sleep had still to go: from `rem`, or else all of it. */
@@ -136,6 +183,13 @@ static int look(struct dump_context *context _unused_, struct thread_source *sou
 	CoreEntry *core = source->thread->core;
 	UserX86RegsEntry *gpregs = core->thread_info->gpregs;
 
+	if ((int64_t)gpregs->ax == -EINTR && ends_by_stop(gpregs->orig_ax)) {
+		gpregs->ax = (uint64_t)-ERESTARTNOHAND;
+		source->registers->general.rax = gpregs->ax;
+		/* At once, for the way out on which nothing has been injected (inspect). */
+		(void)ptrace(PTRACE_POKEUSER, source->tid, (void *)offsetof(struct user, regs.rax),
+			(void *)gpregs->ax);
+	}
 	if ((int64_t)gpregs->ax == -ERESTART_RESTARTBLOCK && (int64_t)gpregs->orig_ax >= 0) {
 		if (gpregs->orig_ax == SYS_restart_syscall)
 			name_restarted_call(source, gpregs);

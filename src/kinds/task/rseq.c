@@ -72,7 +72,7 @@ static int look(
 {
 	struct __ptrace_rseq_configuration configuration;
 	UserX86RegsEntry *gpregs = source->thread->core->thread_info->gpregs;
-	uint64_t ip = gpregs->ip;
+	uint64_t stopped_at = source->registers->general.rip, ip;
 	RseqEntry *entry;
 
 	/* Kernels before 5.13 cannot tell, and are too old for stasis in other ways. */
@@ -84,9 +84,9 @@ static int look(
 	entry->rseq_abi_size = configuration.rseq_abi_size;
 	entry->signature = configuration.signature;
 	source->thread->core->thread_core->rseq_entry = entry;
-	rseq_resume_ip(source->pid, source->tid, gpregs->ip, &ip);
-	gpregs->ip = ip;
-	source->registers->general.rip = ip;
+	rseq_resume_ip(source->pid, source->tid, stopped_at, &ip);
+	if (ip != stopped_at)
+		gpregs->ip = source->registers->general.rip = ip;
 	return 0;
 }
 
