@@ -90,7 +90,7 @@ static int explain_timeout(const struct tracee *tracee, struct error *err)
 	struct error ignored = ERROR_INIT;
 
 	if (procfs_read_stat(tracee->pid, tracee->tid, &stat, &ignored) == 0 && stat.state == 'D') {
-		error_refuse(err, ERROR_TIMEOUT,
+		error_refuse(err, ERROR_CANNOT_DUMP,
 			"task %d, thread %d (%s) is in an uninterruptible wait: it waits for a "
 			"device, or "
 			"for its vfork child to exec or exit",

@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -138,6 +139,7 @@ static void plan_groups(struct restore *restore, struct planned_task *planned)
 static void plan_end(struct restore *restore, struct planned_task *planned)
 {
 	const CoreEntry *core = planned->task->threads[0].core;
+	uint64_t *none = arena_new(&restore->arena, uint64_t);
 	int status = 0;
 
 	planned->end = batch_create(&restore->arena);
@@ -147,16 +149,15 @@ static void plan_end(struct restore *restore, struct planned_task *planned)
 			IN(core->tc->comm, strlen(core->tc->comm) + 1));
 	}
 	if (WIFSIGNALED(status) && WTERMSIG(status) <= 64) {
-		uint64_t *none = arena_new(&restore->arena, uint64_t);
-		struct rlimit *no_core = arena_alloc(&restore->arena, 16);
+		struct rlimit *no_core = arena_new(&restore->arena, struct rlimit);
 
-		batch_op(planned->end, "write no core", SYS_prlimit64, VAL(0), VAL(4),
-			IN(no_core, 16));
+		batch_op(planned->end, "write no core", SYS_prlimit64, VAL(0), VAL(RLIMIT_CORE),
+			IN(no_core, sizeof(*no_core)));
 		batch_op(planned->end, "choose its death", SYS_kill, VAL(planned->task->pid),
 			VAL(WTERMSIG(status)));
-		batch_op(planned->end, "die", SYS_rt_sigprocmask, VAL(SIG_SETMASK),
-			IN(none, sizeof(*none)), VAL(0), VAL(sizeof(*none)));
 	}
+	batch_op(planned->end, "unblock all signals", SYS_rt_sigprocmask, VAL(SIG_SETMASK),
+		IN(none, sizeof(*none)), VAL(0), VAL(sizeof(*none)));
 	batch_op(planned->end, "end", SYS_exit_group, VAL(WEXITSTATUS(status)));
 }
 
