@@ -71,6 +71,9 @@ int main(int argc, char **argv)
 	for (intptr_t i = 0; i < THREADS; i++)
 		if (pthread_create(&thread, NULL, compute, (void *)i))
 			victim_die("pthread_create");
+	for (int i = 0; i < THREADS; i++)
+		while (!done[i])
+			msleep(1);
 	victim_ready();
 	if (victim_spoiled())
 		expected_double = 1;

@@ -91,6 +91,8 @@ int main(int argc, char **argv)
 	for (intptr_t i = 0; i < THREADS; i++)
 		if (pthread_create(&thread, NULL, run, (void *)i))
 			victim_die("pthread_create");
+	while (!done[0] || !done[1])
+		msleep(1);
 	victim_ready();
 	if (victim_spoiled())
 		must(syscall(SYS_rseq, own_area(), 32, RSEQ_FLAG_UNREGISTER, 0x53053053));

@@ -48,6 +48,9 @@ int main(int argc, char **argv)
 	for (intptr_t i = 0; i < 3; i++)
 		if (pthread_create(&thread, NULL, run, (void *)i))
 			victim_die("pthread_create");
+	for (int i = 0; i < 3; i++)
+		while (!rounds[i])
+			msleep(1);
 	victim_ready();
 	if (victim_spoiled())
 		trouble[0] = 1;

@@ -59,6 +59,8 @@ int main(int argc, char **argv)
 	for (intptr_t i = 0; i < 2; i++)
 		if (pthread_create(&thread, NULL, run, (void *)i))
 			victim_die("pthread_create");
+	while (!calls[0] || !calls[1])
+		msleep(1);
 	victim_ready();
 	if (victim_spoiled())
 		backwards++;
