@@ -56,7 +56,7 @@ def _status(directory):
 
 def _stat(directory):
     text = _read(f"{directory}/stat")
-    if ")" not in text:
+    if ")" not in text or text.startswith("("):
         return {}
     words = text[text.rindex(")") + 2:].split()
     facts = {f"stat {name}": words[position - 3] for name, position in STAT.items()}
@@ -153,6 +153,9 @@ def snapshot(root):
 
 
 def _differences(pid, before, after):
+    if "Z" in (before.get("stat state"), after.get("stat state")) and len(before) != len(after):
+        yield f"  {pid}: was {before.get('stat state')}, is {after.get('stat state')}"
+        return
     for fact in sorted({*before, *after}):
         old, new = before.get(fact, "(absent)"), after.get(fact, "(absent)")
         if old != new:
