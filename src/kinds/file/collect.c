@@ -265,6 +265,21 @@ static void add_entry(struct dump_context *context, struct fd_table *table,
 	table->entries[table->count++] = entry;
 }
 
+/* Locks show in fdinfo: flock and OFD locks with every descriptor of their description, POSIX locks
+ * with every descriptor of the inode in the task that has them. */
+static void look_locks(struct dump_context *context, struct file_source *source, bool new)
+{
+	const char *lock = source->info.text ? strstr(source->info.text, "\nlock:") : NULL;
+
+	if (!lock || (!new && !strstr(lock, "POSIX")))
+		return;
+	source->what = arena_printf(context->arena, "descriptor %d", source->number);
+	error_hint(
+		files_obstacle(context, source, "has a file lock, which this version cannot dump"),
+		"file locks (--file-locks) come later: let the task unlock the file before the "
+		"dump");
+}
+
 static int look_descriptor(struct dump_context *context, pid_t pid, int number,
 	struct fd_table *table, struct error *err)
 {
@@ -287,6 +302,7 @@ static int look_descriptor(struct dump_context *context, pid_t pid, int number,
 		rc = fail(err, -look->kcmp_errno, pid, number, "comparing (kcmp(2))");
 	else if (new)
 		rc = look_description(context, &source, description, err);
+	look_locks(context, &source, new);
 	proc_fdinfo_deinit(&source.info);
 	if (rc < 0)
 		return rc;
