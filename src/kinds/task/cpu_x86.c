@@ -2,16 +2,15 @@
  * General and extended registers, TLS descriptors (x86-64).
  *
  * PTRACE_GETREGS and PTRACE_GETREGSET(NT_X86_XSTATE) give the registers, FS and GS bases included;
- * PTRACE_GET_THREAD_AREA the three TLS descriptors of the GDT (used by 32-bit programs and Wine).
- * In a restore the restore room sets the registers with ptrace at the very end
- * (cpu_x86_registers_from_image); set_thread_area(2) is an op.
+ * PTRACE_GET_THREAD_AREA the three TLS descriptors of the GDT, which only 32-bit code can set. In a
+ * restore the restore room sets the registers with ptrace at the very end
+ * (cpu_x86_registers_from_image).
  *
  * Extended state: see xsave_x86.c. AMX tiles need a permission that a process asks for once
  * (ARCH_REQ_XCOMP_PERM); it is asked for again where a thread has tiles in use.
  *
- * Refused: 32-bit tasks, local descriptor tables (modify_ldt(2): DOSEMU, Wine for 16-bit programs),
- * shadow stacks, system call user dispatch (Wine) and I/O permissions are not handled yet, and are
- * refused by name.
+ * Refused by name: 32-bit tasks and their TLS, local descriptor tables (modify_ldt(2): DOSEMU, Wine
+ * for 16-bit programs), shadow stacks, system call user dispatch (Wine).
  */
 #include "kinds/task/cpu.h"
 
@@ -88,9 +87,16 @@ int cpu_x86_registers_from_image(struct arena *arena, const CoreEntry *core, boo
 	return 0;
 }
 
-static void tls_to_image(
-	struct arena *arena, const struct thread_source *source, ThreadInfoX86 *info)
+static bool is_empty(const UserDescT *entry)
 {
+	return !entry->base_addr && !entry->limit && entry->seg_not_present;
+}
+
+static void tls_to_image(
+	struct dump_context *context, const struct thread_source *source, ThreadInfoX86 *info)
+{
+	struct arena *arena = context->arena;
+
 	info->tls = arena_array(arena, UserDescT *, TLS_COUNT);
 	for (unsigned i = 0; i < TLS_COUNT; i++) {
 		UserDescT *entry = arena_new(arena, UserDescT);
@@ -113,6 +119,9 @@ static void tls_to_image(
 		entry->seg_not_present = desc.seg_not_present;
 		entry->usable = desc.useable;
 		info->tls[info->n_tls++] = entry;
+		if (!is_empty(entry))
+			task_obstacle(context, source,
+				"has a TLS descriptor (set_thread_area), which is not handled yet");
 	}
 }
 
@@ -142,7 +151,7 @@ static int look(struct dump_context *context, struct thread_source *source, stru
 
 	core->mtype = CORE_ENTRY__MARCH__X86_64;
 	refuse_modes(context, source);
-	tls_to_image(context->arena, source, core->thread_info);
+	tls_to_image(context, source, core->thread_info);
 	return cpu_x86_registers_to_image(context->arena, source->registers, core, err);
 }
 
@@ -221,6 +230,9 @@ static void check_tls(
 
 		if (number < TLS_FIRST || number >= TLS_FIRST + TLS_COUNT)
 			task_bad_image(context, thread, "there is no TLS descriptor %u", number);
+		else if (!is_empty(info->tls[i]))
+			task_conflict(context, thread,
+				"has a TLS descriptor (set_thread_area), which is not handled yet");
 	}
 }
 
@@ -259,25 +271,6 @@ static int check(struct restore_context *context, const struct task *task _unuse
 	return 0;
 }
 
-static void plan_tls(struct restore_context *context, struct batch *state, const UserDescT *entry)
-{
-	struct user_desc *desc;
-
-	if (!entry->base_addr && !entry->limit && entry->read_exec_only && entry->seg_not_present)
-		return;
-	desc = arena_new(context->arena, struct user_desc);
-	desc->entry_number = entry->entry_number;
-	desc->base_addr = entry->base_addr;
-	desc->limit = entry->limit;
-	desc->seg_32bit = entry->seg_32bit;
-	desc->contents = (unsigned)(entry->contents_h ? 2 : 0) | (entry->contents_l ? 1 : 0);
-	desc->read_exec_only = entry->read_exec_only;
-	desc->limit_in_pages = entry->limit_in_pages;
-	desc->seg_not_present = entry->seg_not_present;
-	desc->useable = entry->usable;
-	batch_op(state, "set a TLS descriptor", SYS_set_thread_area, IN(desc, sizeof(*desc)));
-}
-
 static bool has_tiles(const CoreEntry *core)
 {
 	const UserX86XsaveEntry *xsave = core->thread_info->fpregs->xsave;
@@ -285,14 +278,12 @@ static bool has_tiles(const CoreEntry *core)
 	return xsave && xsave->xstate_bv >> XSAVE_TILE_DATA & 1;
 }
 
-static int plan(
-	struct restore_context *context, struct thread_plan *plan, struct error *err _unused_)
+static int plan(struct restore_context *context _unused_, struct thread_plan *plan,
+	struct error *err _unused_)
 {
 	struct batch *state = plan->phases[PHASE_STATE];
 	const CoreEntry *core = plan_core(plan);
 
-	for (size_t i = 0; i < core->thread_info->n_tls; i++)
-		plan_tls(context, state, core->thread_info->tls[i]);
 	if (has_tiles(core))
 		batch_op(state, "ask for permission to use AMX tiles", SYS_arch_prctl,
 			VAL(ARCH_REQ_XCOMP_PERM), VAL(XSAVE_TILE_DATA));

@@ -1,7 +1,9 @@
 /*
  * The rest of a thread's and a task's small settings, most of them of prctl(2).
  *
- *	parent-death signal	PR_SET_PDEATHSIG, per thread; cleared by changes of credentials
+ *	parent-death signal	PR_SET_PDEATHSIG, per thread; cleared by changes of credentials. The
+ *				root of a tree that is restored detached does without, because its
+ *				parent would then be we
  *	dumpable		PR_SET_DUMPABLE, of the address space; the same. The memory room has
  *				read it into mm. Value 2 ("only root may read the core") cannot be
  *set, only come about; 0 stands for it child subreaper		PR_SET_CHILD_SUBREAPER, per task
@@ -20,6 +22,7 @@
 #include <linux/capability.h>
 #include <sys/syscall.h>
 
+#include "base/log.h"
 #include "kernel/uapi.h"
 #include "kinds/task/common.h"
 #include "kinds/task/rows.h"
@@ -181,6 +184,12 @@ static void plan_task(const struct thread_plan *plan, const TaskCoreEntry *tc)
 				VAL(0), VAL(0));
 }
 
+/* Detached: we are the root's parent, and our end would send it the signal. */
+static bool loses_parent(const struct restore_context *context, const struct task *task)
+{
+	return !task->parent && context->job->restore_detached && !context->job->restore_sibling;
+}
+
 static void plan_speculation(struct batch *batch, const ThreadCoreEntry *core)
 {
 	for (size_t i = 0; i < core->n_speculation; i++)
@@ -189,8 +198,8 @@ static void plan_speculation(struct batch *batch, const ThreadCoreEntry *core)
 				VAL(PR_SET_SPECULATION_CTRL), VAL(i), VAL(core->speculation[i]));
 }
 
-static int plan(struct restore_context *context _unused_, struct thread_plan *plan,
-	struct error *err _unused_)
+static int plan(
+	struct restore_context *context, struct thread_plan *plan, struct error *err _unused_)
 {
 	struct batch *batch = plan->phases[PHASE_IDENTITY];
 	const CoreEntry *core = plan_core(plan);
@@ -213,7 +222,12 @@ static int plan(struct restore_context *context _unused_, struct thread_plan *pl
 	if (space && space->mm && space->mm->has_dumpable)
 		batch_op(batch, "set dumpable", SYS_prctl, VAL(PR_SET_DUMPABLE),
 			VAL(space->mm->dumpable == 1));
-	if (thread->pdeath_sig)
+	if (thread->pdeath_sig && loses_parent(context, plan->task))
+		log_warn(
+			"task %d does not get back its parent-death signal %u: its parent, stasis, "
+			"ends right away",
+			plan->task->pid, thread->pdeath_sig);
+	else if (thread->pdeath_sig)
 		batch_op(batch, "set the parent-death signal", SYS_prctl, VAL(PR_SET_PDEATHSIG),
 			VAL(thread->pdeath_sig));
 	return 0;
@@ -221,7 +235,9 @@ static int plan(struct restore_context *context _unused_, struct thread_plan *pl
 
 const struct task_kind prctl_kind = {
 	.name = "settings (prctl)",
-	.limits = "I/O flusher without CAP_SYS_RESOURCE; dumpable 2 becomes 0",
+	.limits = "I/O flusher without CAP_SYS_RESOURCE; dumpable 2 becomes 0; the root of a tree "
+		  "that is "
+		  "restored detached has no parent-death signal",
 	.look = look,
 	.ask = ask,
 	.answer = answer,
