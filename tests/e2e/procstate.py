@@ -12,9 +12,10 @@ from pathlib import Path
 
 import sandbox
 
-# /proc/PID/status. Not: State (running or sleeping), sizes, switches, FDSize (grown by use).
-STATUS = """Name Umask Tgid Pid PPid TracerPid Uid Gid Groups NStgid NSpid NSpgid NSsid Threads SigPnd
-    ShdPnd SigBlk SigIgn SigCgt CapInh CapPrm CapEff CapBnd CapAmb NoNewPrivs Seccomp Seccomp_filters
+# /proc/PID/status. Not: State (running or sleeping), pending signals (they come and go), sizes, switches,
+# FDSize (grown by use).
+STATUS = """Name Umask Tgid Pid PPid TracerPid Uid Gid Groups NStgid NSpid NSpgid NSsid Threads
+    SigBlk SigIgn SigCgt CapInh CapPrm CapEff CapBnd CapAmb NoNewPrivs Seccomp Seccomp_filters
     Speculation_Store_Bypass THP_enabled untag_mask Cpus_allowed VmLck CoreDumping""".split()
 
 # /proc/PID/stat by position after the name: ppid pgrp session tty_nr tpgid ... nice, rt_priority, policy

@@ -41,7 +41,7 @@ def test_unchecked(start, name):
     victim = start(name)
     for _ in range(2):
         victim.assert_intact("untouched")
-    assert not procstate.compare(procstate.snapshot(victim.pid), procstate.snapshot(victim.pid))
+    assert not procstate.await_same(victim.pid, procstate.snapshot(victim.pid))
     victim.stop()
 
 

@@ -241,9 +241,12 @@ static long enter_wait(struct call *c)
 	pid_t pid = (pid_t)must(fork()), got;
 	int status = 0;
 
-	if (pid == 0)
+	if (pid == 0) {
+		/* Whatever another thread had open at the moment. */
+		close_range(3, ~0u, 0);
 		for (;;)
 			pause();
+	}
 	c->child = pid;
 	got = waitpid(pid, &status, 0);
 	return got == pid && WIFSIGNALED(status) ? WTERMSIG(status) : -100;
