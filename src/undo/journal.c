@@ -93,10 +93,35 @@ static int lock_file(int fd)
 	return fcntl(fd, F_SETLK, &lock) < 0 ? -errno : 0;
 }
 
+/* Opens and locks a file that is ours alone. Returns 1, 0 if the name was lost to somebody else, or
+ * a negative errno. */
+static int try_file(struct undo_journal *journal, const char *path)
+{
+	_cleanup_(close_fd) int fd =
+		open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	struct stat st;
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = lock_file(fd);
+	if (rc == -EAGAIN || rc == -EACCES)
+		return 0;
+	/* Between open and lock, a cleanup may have taken it for a dead run's and removed it. */
+	if (rc == 0 && fstat(fd, &st) < 0)
+		rc = -errno;
+	if (rc < 0)
+		return rc;
+	if (!st.st_nlink || st.st_size)
+		return 0;
+	journal->fd = take_fd(&fd);
+	journal->path = xstrdup(path);
+	return 1;
+}
+
 static int open_file(struct undo_journal *journal, struct error *err)
 {
 	struct proc_stat self;
-	char path[PATH_MAX];
 	int rc;
 
 	if (journal->fd >= 0)
@@ -109,18 +134,20 @@ static int open_file(struct undo_journal *journal, struct error *err)
 	rc = procfs_read_stat(getpid(), getpid(), &self, err);
 	if (rc < 0)
 		return rc;
-	snprintf(path, sizeof(path), "%s/journal-%d-%" PRIu64, journal->directory, getpid(),
-		self.start_time);
-	journal->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (journal->fd < 0)
-		return error_set(err, errno, "creating the undo journal %s", path);
-	rc = lock_file(journal->fd);
-	if (rc < 0) {
-		close_fd(&journal->fd);
-		return error_set(err, -rc, "locking the undo journal %s", path);
+	/* Pid and start time are unique in one pid namespace; the directory may be of several. */
+	for (unsigned n = 0; n < 1000; n++) {
+		char path[PATH_MAX];
+
+		snprintf(path, sizeof(path), "%s/journal-%d-%" PRIu64 "-%u", journal->directory,
+			getpid(), self.start_time, n);
+		rc = try_file(journal, path);
+		if (rc != 0)
+			break;
 	}
-	journal->path = xstrdup(path);
-	return 0;
+	if (rc == 1)
+		return 0;
+	return error_set(
+		err, rc < 0 ? -rc : EEXIST, "creating an undo journal in %s", journal->directory);
 }
 
 static void remove_file(struct undo_journal *journal)
