@@ -142,6 +142,15 @@ static int save(struct dump *dump, struct dump_result *result, uint64_t started,
 	return rc;
 }
 
+/* The images are whole: what they rely on outside of them stays. Before the tree is killed, because
+ * until then a dump that is cut short loses nothing. */
+static int commit(struct dump *dump, struct error *err)
+{
+	int rc = image_dir_commit(dump->context.dir, err);
+
+	return rc < 0 ? rc : undo_commit(dump->context.undo, err);
+}
+
 /* With --leave-running the tree goes on first, and the disk may take its time afterwards. A tree that is
  * to end, ends only when the checkpoint is safe. */
 static int finish(
@@ -154,9 +163,9 @@ static int finish(
 		freeze_release(&dump->tree, false);
 		result->frozen_us = now_us() - started;
 		(void)test_point("dump: the tree was let go");
-		return image_dir_commit(dump->context.dir, err);
+		return commit(dump, err);
 	}
-	rc = image_dir_commit(dump->context.dir, err);
+	rc = commit(dump, err);
 	(void)test_point("dump: committed");
 	if (rc < 0)
 		return rc;
