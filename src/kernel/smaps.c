@@ -39,6 +39,7 @@ static const struct {
 	{"dp", SMAPS_DROPPABLE},
 	{"gu", SMAPS_GUARD},
 	{"ac", SMAPS_ACCOUNT},
+	{"sh", SMAPS_SHARED},
 };
 
 /* Hexadecimal and decimal digits up to what is not one. No digit at all, or more than 64 bits, is a

@@ -39,6 +39,8 @@ enum smaps_flag {
 	SMAPS_DROPPABLE = 1 << 23, /* dp */
 	SMAPS_GUARD = 1 << 24, /* gu: may hold guard pages; only where SMAPS_KNOWS_GUARD */
 	SMAPS_ACCOUNT = 1 << 25, /* ac */
+	SMAPS_SHARED =
+		1 << 26, /* sh: of a shared area; not there when the file is open to read only */
 };
 
 struct smaps_area {

@@ -231,6 +231,8 @@ static void check_numbers(struct space_check *check)
 		bad_image(check->context, check->image,
 			"the executable is file %u, which files.img does not have",
 			mm->exe_file_id);
+	if (mm->lock_future && (mm->lock_future & ~(uint32_t)MCL_ONFAULT) != MCL_FUTURE)
+		bad_image(check->context, check->image, "lock_future is %#x", mm->lock_future);
 	if (mm->has_dumpable && (mm->dumpable < 0 || mm->dumpable > 2))
 		bad_image(check->context, check->image, "dumpable is %d", mm->dumpable);
 }

@@ -201,7 +201,8 @@ int plan_late(struct space_plan *plan, struct error *err)
 	plan_objects(plan);
 	plan_numbers(plan);
 	if (plan->mm->lock_future)
-		batch_op(plan->late, "lock memory yet to come", __NR_mlockall, VAL(MCL_FUTURE));
+		batch_op(plan->late, "lock memory yet to come", __NR_mlockall,
+			VAL(plan->mm->lock_future));
 	plan_seals(plan);
 	return 0;
 }

@@ -106,7 +106,7 @@ static int look_file(struct dump_context *context, struct dumped_space *space, i
 	struct dump_memory *memory = context->memory;
 	static const struct refusal device = {
 		"maps a device", "let the program close the device before the dump"};
-	uint32_t flags = smaps->shared && smaps->flags & SMAPS_MAY_WRITE ? O_RDWR : O_RDONLY;
+	uint32_t flags = smaps->flags & SMAPS_SHARED ? O_RDWR : O_RDONLY;
 	struct table_key key = {(uint64_t)smaps->major << 32 | smaps->minor, smaps->inode, flags};
 	struct mapped_file *first = table_get(&memory->files, key), *file;
 	char name[64];

@@ -137,7 +137,7 @@ int shared_object_look(struct dump_context *context, struct dumped_space *space,
 	struct dump_memory *memory = context->memory;
 	struct table_key key = {(uint64_t)smaps->major << 32 | smaps->minor, smaps->inode, 0};
 	struct shared_object *object = table_get(&memory->objects, key);
-	bool may_write = smaps->shared && smaps->flags & SMAPS_MAY_WRITE;
+	bool may_write = smaps->flags & SMAPS_SHARED;
 	int rc;
 
 	if (!object) {

@@ -12,6 +12,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "memory/restore.h"
+#include "undo/journal.h"
 
 /* <linux/shm.h> */
 #ifndef SHM_DEST
@@ -63,9 +64,11 @@ int sysv_check(
 	return 0;
 }
 
-static int create_segment(const IpcShmEntry *shm, struct error *err)
+static int create_segment(
+	struct restore_context *context, const IpcShmEntry *shm, struct error *err)
 {
 	char text[32];
+	uint32_t record;
 	int rc, id;
 	uint32_t flags = (shm->desc->mode & 0777) | IPC_CREAT | IPC_EXCL |
 			 (shm->has_hugetlb_flag ? shm->hugetlb_flag : 0);
@@ -77,7 +80,13 @@ static int create_segment(const IpcShmEntry *shm, struct error *err)
 		error_hint(err, "needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE");
 		return rc;
 	}
+	rc = undo_record(
+		restore_undo(context), UNDO_ON_FAILURE, UNDO_SHM_REMOVE, text, NULL, &record, err);
+	if (rc < 0)
+		return rc;
 	id = shmget((key_t)shm->desc->key, shm->size, (int)flags);
+	if (id < 0 || (uint32_t)id != shm->desc->id)
+		undo_forget(restore_undo(context), record);
 	if (id < 0)
 		return error_set(
 			err, errno, "making the SysV shared memory segment %u", shm->desc->id);
@@ -89,7 +98,7 @@ static int create_segment(const IpcShmEntry *shm, struct error *err)
 	return id;
 }
 
-/* Owner, mode and locking; IPC_RMID only once it is attached, see plan_sysv_removal(). */
+/* Owner, mode and locking; IPC_RMID only once it is attached, see plan_objects(). */
 static int set_segment(int id, const IpcShmEntry *shm, struct error *err)
 {
 	struct shmid_ds ds;
@@ -117,7 +126,7 @@ int sysv_open(
 	void *mapping;
 
 	if (shmctl(id, IPC_STAT, &ds) < 0) {
-		id = create_segment(shm, err);
+		id = create_segment(context, shm, err);
 		if (id < 0)
 			return id;
 		created = true;
@@ -128,12 +137,13 @@ int sysv_open(
 		if (mapping == (void *)-1) {
 			rc = error_set(err, errno, "attaching the segment %d to fill it", id);
 		} else {
+			/* Of what is in a segment that is used again, nothing stays. */
+			if (!created && madvise(mapping, PAGE_UP(shm->size), MADV_REMOVE) < 0)
+				memset(mapping, 0, shm->size);
 			rc = object_fill(object, mapping, PAGE_UP(shm->size), err);
 			shmdt(mapping);
 		}
 	}
-	if (rc < 0 && created)
-		shmctl(id, IPC_RMID, NULL);
 	object->fd = id;
 	return rc;
 }

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/shm.h>
 #include <inttypes.h>
 #include <limits.h>
 
@@ -49,6 +50,7 @@ struct undo_journal {
 static const char *const action_names[UNDO_ACTION_COUNT] = {
 	[UNDO_UNLINK] = "unlink",
 	[UNDO_RMDIR] = "rmdir",
+	[UNDO_SHM_REMOVE] = "shm-remove",
 };
 
 struct undo_journal *undo_create(const char *directory)
@@ -252,12 +254,22 @@ void undo_forget(struct undo_journal *journal, uint32_t id)
 	(void)write_full(journal->fd, line, (size_t)length);
 }
 
+static int remove_segment(const char *id)
+{
+	if (shmctl(atoi(id), IPC_RMID, NULL) < 0 && errno != EINVAL && errno != EIDRM)
+		return -errno;
+	log_debug("Undone: SysV shared memory segment %s", id);
+	return 0;
+}
+
 /* Removes the very inode that was meant. That it is not there (any more) is fine. */
 static int replay_record(const struct record *record)
 {
 	bool directory = record->action == UNDO_RMDIR;
 	struct stat st;
 
+	if (record->action == UNDO_SHM_REMOVE)
+		return remove_segment(record->path);
 	if (lstat(record->path, &st) < 0)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
 	if ((record->dev || record->ino) && (st.st_dev != record->dev || st.st_ino != record->ino))

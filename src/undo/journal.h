@@ -18,6 +18,7 @@ struct undo_journal;
 enum undo_action {
 	UNDO_UNLINK, /* remove a file */
 	UNDO_RMDIR, /* remove an empty directory */
+	UNDO_SHM_REMOVE, /* remove a SysV shared memory segment; the path is its id */
 	UNDO_ACTION_COUNT,
 };
 
