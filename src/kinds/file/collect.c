@@ -227,27 +227,28 @@ static int look_description(struct dump_context *context, struct file_source *so
 	return rc;
 }
 
+/* Finds it or, with one walk through the tree, adds it. */
 static struct description *find_description(
 	struct dump_context *context, const struct file_source *source, bool *ret_new)
 {
 	struct files_look *look = files_look_state(context);
-	struct description probe = {
+	struct description *candidate =
+		look->spare ?: arena_new(context->arena, struct description);
+	struct description **found;
+
+	*candidate = (struct description){
 		.look = look,
 		.dev = source->st.st_dev,
 		.ino = source->st.st_ino,
 		.pid = source->pid,
 		.number = source->number,
 	};
-	struct description **found = tfind(&probe, &look->descriptions, compare_descriptions);
-	struct description *added;
-
-	*ret_new = !found;
-	if (found)
-		return *found;
-	added = arena_memdup(context->arena, &probe, sizeof(probe));
-	if (!tsearch(added, &look->descriptions, compare_descriptions))
+	found = tsearch(candidate, &look->descriptions, compare_descriptions);
+	if (!found)
 		out_of_memory(sizeof(void *) * 4);
-	return added;
+	*ret_new = *found == candidate;
+	look->spare = *ret_new ? NULL : candidate;
+	return *found;
 }
 
 static void add_entry(struct dump_context *context, struct fd_table *table,

@@ -580,6 +580,10 @@ int ghost_open(struct restore_context *context, const struct file *file, const R
 			rc = make_ghost(context, ghost, reg, err);
 		if (rc < 0)
 			return rc;
+		/* Every description is open now, and holds the inode; a fifo has to stay open at
+		 * both ends until all are. */
+		if (ghost->link || !S_ISFIFO(ghost->entry->mode))
+			close_fd(&ghost->keep);
 	}
 	*ret_fd = take_fd(&remap->fd);
 	return 0;

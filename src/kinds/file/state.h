@@ -23,6 +23,7 @@ uint64_t files_open_flags(uint32_t flags);
  * Dump.
  */
 
+struct description;
 struct ghosts_look;
 struct pipes_look;
 
@@ -30,6 +31,7 @@ struct files_look {
 	int root_fd;
 	void *descriptions; /* open file descriptions, a tree ordered by inode and kcmp(2) */
 	void *inodes; /* what areas, cwd, root and exe refer to, by inode, flags and link */
+	struct description *spare; /* an element that the tree did not need */
 	int kcmp_errno; /* of the comparison that failed, 0 if none has */
 	int pidfd; /* of the task that is being looked at; -1: none */
 	pid_t pidfd_pid;
