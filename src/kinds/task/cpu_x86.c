@@ -47,7 +47,6 @@ int cpu_x86_registers_to_image(struct arena *arena, const struct thread_register
 	CoreEntry *core, struct error *err)
 {
 	UserX86RegsEntry *gpregs = arena_new(arena, UserX86RegsEntry);
-	struct xsave_layout layout;
 
 	user_x86_regs_entry__init(gpregs);
 #define X(ptrace_name, image_name) gpregs->image_name = registers->general.ptrace_name;
@@ -56,8 +55,7 @@ int cpu_x86_registers_to_image(struct arena *arena, const struct thread_register
 	gpregs->has_mode = true;
 	gpregs->mode = USER_X86_REGS_MODE__NATIVE;
 	core->thread_info->gpregs = gpregs;
-	xsave_layout_init(&layout);
-	return xsave_to_image(&layout, arena, registers->xsave, registers->xsave_size,
+	return xsave_to_image(xsave_layout_own(), arena, registers->xsave, registers->xsave_size,
 		&core->thread_info->fpregs, err);
 }
 
@@ -66,19 +64,17 @@ int cpu_x86_registers_from_image(struct arena *arena, const CoreEntry *core, boo
 {
 	const UserX86RegsEntry *gpregs = core->thread_info->gpregs;
 	struct thread_registers registers = {0};
-	struct xsave_layout layout;
 	int rc;
 
 #define X(ptrace_name, image_name) registers.general.ptrace_name = gpregs->image_name;
 	GENERAL_REGISTERS(X)
 #undef X
 	restart_from_image(core, &registers.general);
-	xsave_layout_init(&layout);
 	rc = xsave_from_image(
-		&layout, arena, core->thread_info->fpregs, true, &registers.xsave, err);
+		xsave_layout_own(), arena, core->thread_info->fpregs, true, &registers.xsave, err);
 	if (rc < 0)
 		return rc;
-	registers.xsave_size = layout.size;
+	registers.xsave_size = xsave_layout_own()->size;
 	if (leader && core->tc)
 		registers.signal_mask = core->tc->blk_sigset;
 	else if (core->thread_core->has_blk_sigset)
@@ -242,7 +238,6 @@ static int check(struct restore_context *context, const struct task *task _unuse
 	const CoreEntry *core = thread->core;
 	struct error problem = ERROR_INIT;
 	const UserX86CetEntry *cet;
-	struct xsave_layout layout;
 	unsigned char *xsave;
 
 	if (core->mtype != CORE_ENTRY__MARCH__X86_64) {
@@ -260,8 +255,7 @@ static int check(struct restore_context *context, const struct task *task _unuse
 	if (cet && cet->cet)
 		task_conflict(context, thread, "uses shadow stacks, which are not handled yet");
 	check_tls(context, thread, core->thread_info);
-	xsave_layout_init(&layout);
-	if (xsave_from_image(&layout, context->arena, core->thread_info->fpregs,
+	if (xsave_from_image(xsave_layout_own(), context->arena, core->thread_info->fpregs,
 		    context->job->cpu_cap == CPU_CAP_NONE, &xsave, &problem) < 0) {
 		error_wrap(&problem, 0, "task %d, thread %d", task->pid, thread->tid);
 		error_about_task(&problem, task->pid);

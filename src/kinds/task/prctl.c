@@ -7,7 +7,7 @@
  *	dumpable		PR_SET_DUMPABLE, of the address space; the same. The memory room has
  *				read it into mm. Value 2 ("only root may read the core") cannot be
  *set, only come about; 0 stands for it child subreaper		PR_SET_CHILD_SUBREAPER, per task
- *	personality		personality(2), per thread; /proc/PID/task/TID/personality
+ *	personality		personality(2), per thread
  *	membarrier		the commands that an address space has registered for, membarrier(2)
  *				with MEMBARRIER_CMD_GET_REGISTRATIONS (6.3)
  *	speculation		PR_SET_SPECULATION_CTRL, per thread, where the thread has chosen
@@ -38,30 +38,9 @@
 #define PR_GET_IO_FLUSHER 58
 #endif
 
-static int look(
-	struct dump_context *context _unused_, struct thread_source *source, struct error *err)
-{
-	CoreEntry *core = source->thread->core;
-	long long personality;
-	int rc;
-
-	rc = task_read_proc_number(source->pid, source->tid, "personality", 16, &personality);
-	if (rc < 0)
-		return error_set(err, -rc, "reading the personality of thread %d", source->tid);
-	if (source->leader) {
-		core->tc->personality = (uint32_t)personality;
-		return 0;
-	}
-	if ((uint32_t)personality != source->task->threads[0].core->tc->personality) {
-		core->thread_core->has_personality = true;
-		core->thread_core->personality = (uint32_t)personality;
-	}
-	return 0;
-}
-
 struct answers {
 	uint32_t death_signal, subreaper, tsc;
-	int speculation[SPECULATIONS], mce, tsc_op, io_flusher, membarrier;
+	int speculation[SPECULATIONS], mce, tsc_op, io_flusher, membarrier, personality;
 };
 
 static int ask(struct dump_context *context, struct thread_source *source, struct batch *batch,
@@ -70,6 +49,8 @@ static int ask(struct dump_context *context, struct thread_source *source, struc
 	struct answers *answers = arena_new(context->arena, struct answers);
 
 	*cookie = answers;
+	answers->personality =
+		batch_op(batch, "ask for the personality", SYS_personality, VAL(0xffffffff));
 	batch_op(batch, "ask for the parent-death signal", SYS_prctl, VAL(PR_GET_PDEATHSIG),
 		OUT(&answers->death_signal, sizeof(answers->death_signal)));
 	answers->tsc_op = batch_op_flags(batch, OP_ASK, "ask for the TSC mode", SYS_prctl,
@@ -120,7 +101,14 @@ static int answer(struct dump_context *context, struct thread_source *source,
 	const struct answers *answers = cookie;
 	CoreEntry *core = source->thread->core;
 	ThreadCoreEntry *thread = core->thread_core;
+	uint32_t personality = (uint32_t)batch_result(batch, answers->personality);
 
+	if (source->leader) {
+		core->tc->personality = personality;
+	} else if (personality != source->task->threads[0].core->tc->personality) {
+		thread->has_personality = true;
+		thread->personality = personality;
+	}
 	if (answers->death_signal) {
 		thread->has_pdeath_sig = true;
 		thread->pdeath_sig = answers->death_signal;
@@ -238,7 +226,6 @@ const struct task_kind prctl_kind = {
 	.limits = "I/O flusher without CAP_SYS_RESOURCE; dumpable 2 becomes 0; the root of a tree "
 		  "that is "
 		  "restored detached has no parent-death signal",
-	.look = look,
 	.ask = ask,
 	.answer = answer,
 	.check = check,

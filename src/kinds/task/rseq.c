@@ -12,7 +12,7 @@
  * the kernel finds an instruction pointer that is in no section and clears rseq_cs; the thread
  * would then go on in the middle of its section as if alone. So a thread is regarded as aborted
  * from the moment on in which it is stopped: ip is the abort handler's, in the image and in the
- * registers to be given back (rseq_resume_ip()). This is nothing that the kernel would not have
+ * registers to be given back. This is nothing that the kernel would not have
  * done, so a dump that fails half-way has changed nothing.
  *
  * The flags by which a section could ask not to be aborted (RSEQ_CS_FLAG_NO_RESTART_*) were never
@@ -53,18 +53,14 @@ static int read_configuration(pid_t tid, struct __ptrace_rseq_configuration *ret
 	return 0;
 }
 
-void rseq_resume_ip(pid_t pid, pid_t tid, uint64_t ip, uint64_t *ret_ip)
+/* The instruction pointer with which a stopped thread would really go on. */
+static uint64_t resume_ip(pid_t pid, uint64_t area, uint64_t ip)
 {
-	struct __ptrace_rseq_configuration configuration;
 	uint64_t rseq_cs;
 
-	*ret_ip = ip;
-	if (read_configuration(tid, &configuration) < 0 || !configuration.rseq_abi_pointer)
-		return;
-	if (task_read_memory(pid, configuration.rseq_abi_pointer + RSEQ_CS_OFFSET, &rseq_cs,
-		    sizeof(rseq_cs)) < 0)
-		return;
-	rseq_ip_of_sequence(pid, rseq_cs, ip, ret_ip);
+	if (task_read_memory(pid, area + RSEQ_CS_OFFSET, &rseq_cs, sizeof(rseq_cs)) == 0)
+		rseq_ip_of_sequence(pid, rseq_cs, ip, &ip);
+	return ip;
 }
 
 static int look(
@@ -84,7 +80,7 @@ static int look(
 	entry->rseq_abi_size = configuration.rseq_abi_size;
 	entry->signature = configuration.signature;
 	source->thread->core->thread_core->rseq_entry = entry;
-	rseq_resume_ip(source->pid, source->tid, stopped_at, &ip);
+	ip = resume_ip(source->pid, entry->rseq_abi_pointer, stopped_at);
 	if (ip != stopped_at)
 		gpregs->ip = source->registers->general.rip = ip;
 	return 0;

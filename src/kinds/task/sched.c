@@ -41,8 +41,11 @@ _Static_assert(sizeof(struct deadline_attr) == 48, "sched_attr");
 /* The CPUs of a mask that are all: those that this process may use when it asks for all. */
 static bool is_everywhere(const unsigned char *mask, size_t size)
 {
-	long configured = sysconf(_SC_NPROCESSORS_CONF);
+	/* Once: it reads a file, and there may be hundreds of threads. */
+	static long configured;
 
+	if (!configured)
+		configured = sysconf(_SC_NPROCESSORS_CONF);
 	for (long cpu = 0; cpu < configured; cpu++)
 		if ((size_t)cpu / 8 >= size || !(mask[cpu / 8] >> (cpu % 8) & 1))
 			return false;

@@ -11,6 +11,7 @@
  * that is not in use (its bit in xstate_bv is 0) is in its initial state.
  */
 #include <cpuid.h>
+#include <pthread.h>
 
 #include "kinds/task/cpu.h"
 
@@ -86,8 +87,12 @@ const char *xsave_component_name(int component)
 	}
 }
 
-void xsave_layout_init(struct xsave_layout *layout)
+/* A fact of the machine, not state: written once, before anyone reads it. */
+static struct xsave_layout own_layout;
+
+static void find_layout(void)
 {
+	struct xsave_layout *layout = &own_layout;
 	uint32_t a, b, c, d;
 
 	*layout = (struct xsave_layout){.supported = 3, .size = XSAVE_EXTENDED};
@@ -104,6 +109,14 @@ void xsave_layout_init(struct xsave_layout *layout)
 		__cpuid_count(0xd, i, a, b, c, d);
 		layout->components[i] = (struct xsave_component){.offset = b, .size = a};
 	}
+}
+
+const struct xsave_layout *xsave_layout_own(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, find_layout);
+	return &own_layout;
 }
 
 static uint64_t known_components(void)
