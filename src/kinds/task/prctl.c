@@ -3,7 +3,7 @@
  *
  *	parent-death signal	PR_SET_PDEATHSIG, per thread; cleared by changes of credentials. The
  *				root of a tree that is restored detached does without, because its
- *				parent would then be we
+ *				parent would then be we, unless the signal is ignored
  *	dumpable		PR_SET_DUMPABLE, of the address space; the same. The memory room has
  *				read it into mm. Value 2 ("only root may read the core") cannot be
  *set, only come about; 0 stands for it child subreaper		PR_SET_CHILD_SUBREAPER, per task
@@ -20,6 +20,7 @@
  * the scheduling; THP-disable, which is of the address space, with the memory.
  */
 #include <linux/capability.h>
+#include <signal.h>
 #include <sys/syscall.h>
 
 #include "base/log.h"
@@ -172,10 +173,27 @@ static void plan_task(const struct thread_plan *plan, const TaskCoreEntry *tc)
 				VAL(0), VAL(0));
 }
 
-/* Detached: we are the root's parent, and our end would send it the signal. */
-static bool loses_parent(const struct restore_context *context, const struct task *task)
+/* Whether a signal would pass a thread by unnoticed. */
+static bool is_ignored(const struct task *task, size_t thread, uint32_t signal)
 {
-	return !task->parent && context->job->restore_detached && !context->job->restore_sibling;
+	const CoreEntry *core = task->threads[thread].core;
+	const TaskCoreEntry *tc = task->threads[0].core->tc;
+	uint64_t blocked = thread ? core->thread_core->blk_sigset : tc->blk_sigset;
+	size_t entry = signal - 1 - (signal > SIGKILL) - (signal > SIGSTOP);
+	uint64_t handler = entry < tc->n_sigactions ? tc->sigactions[entry]->sigaction : 0;
+
+	if (blocked >> (signal - 1) & 1 || signal == SIGKILL || signal == SIGSTOP)
+		return false;
+	return handler == 1 || (handler == 0 && (signal == SIGCHLD || signal == SIGCONT ||
+							signal == SIGURG || signal == SIGWINCH));
+}
+
+/* Detached: we are the root's parent, and our end would send it the signal. */
+static bool is_hit_by_our_end(
+	const struct restore_context *context, const struct thread_plan *plan, uint32_t signal)
+{
+	return !plan->task->parent && context->job->restore_detached &&
+	       !context->job->restore_sibling && !is_ignored(plan->task, plan->thread, signal);
 }
 
 static void plan_speculation(struct batch *batch, const ThreadCoreEntry *core)
@@ -210,7 +228,7 @@ static int plan(
 	if (space && space->mm && space->mm->has_dumpable)
 		batch_op(batch, "set dumpable", SYS_prctl, VAL(PR_SET_DUMPABLE),
 			VAL(space->mm->dumpable == 1));
-	if (thread->pdeath_sig && loses_parent(context, plan->task))
+	if (thread->pdeath_sig && is_hit_by_our_end(context, plan, thread->pdeath_sig))
 		log_warn(
 			"task %d does not get back its parent-death signal %u: its parent, stasis, "
 			"ends right away",
