@@ -11,6 +11,9 @@ static int check_asked(const struct job *job, struct error *err)
 {
 	if (!job->pid)
 		return error_refuse(err, ERROR_USAGE, "--tree PID says what to dump");
+	if (job->cpu_cap & CPU_CAP_CPU)
+		return error_refuse(err, ERROR_USAGE,
+			"--cpu-cap=cpu is not built yet: no cpuinfo.img is written");
 	if (job->leave_running && job->leave_stopped)
 		return error_refuse(
 			err, ERROR_USAGE, "--leave-running and --leave-stopped exclude each other");

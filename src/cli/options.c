@@ -142,7 +142,7 @@ const struct option_row option_table[] = {
 	.rpc = "force_irmap", .help = "search the paths of inotify and fanotify watches"},
 {"irmap-scan-path", 0, false, LIST(irmap_scan_paths, "PATH"), .group = GROUP_RESOURCES,
 	.commands = LOOK, .rpc = "irmap_scan_paths", .help = "search there too"},
-{"cpu-cap", 0, false, CUSTOM(option_set_cpu_cap, ARGUMENT_OPTIONAL, "LIST"),
+{"cpu-cap", 0, true, CUSTOM(option_set_cpu_cap, ARGUMENT_OPTIONAL, "LIST"),
 	.group = GROUP_RESOURCES, .commands = DR | CMD_CPUINFO, .rpc = "cpu_cap",
 	.help = "what of the processor is written and compared: cpu, fpu, ins, all, none, ^X"},
 {"weak-sysctls", 0, false, FLAG(weak_sysctls), .group = GROUP_RESOURCES, .commands = R,

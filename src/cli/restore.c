@@ -14,6 +14,9 @@ static int check_asked(const struct job *job, struct error *err)
 	if (job->restore_sibling && !job->restore_detached)
 		return error_refuse(err, ERROR_USAGE,
 			"--restore-sibling makes sense with --restore-detached only");
+	if (job->cpu_cap & CPU_CAP_CPU)
+		return error_refuse(err, ERROR_USAGE,
+			"--cpu-cap=cpu is not built yet: what can be compared is fpu, or none");
 	if (job->exec_cmd && job->restore_detached)
 		return error_refuse(err, ERROR_USAGE,
 			"--exec-cmd and --restore-detached exclude each other: the command is to "
