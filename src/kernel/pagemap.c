@@ -127,6 +127,10 @@ static int find_by_reading(struct pagemap *pagemap, uint64_t start, uint64_t end
 {
 	_cleanup_(free_ptr) uint64_t *entries = xcalloc(READ_PAGES, sizeof(*entries));
 
+	if (!pagemap->zero_known) {
+		pagemap->zero_pfn = find_zero_pfn();
+		pagemap->zero_known = true;
+	}
 	while (start < end) {
 		size_t count = (size_t)MIN((end - start) / PAGE_SIZE, (uint64_t)READ_PAGES);
 		int rc = pagemap_read(pagemap, start, entries, count, err);
@@ -211,7 +215,6 @@ int pagemap_find(struct pagemap *pagemap, uint64_t start, uint64_t end, enum pag
 			continue;
 		}
 		pagemap->no_scan = true;
-		pagemap->zero_pfn = find_zero_pfn();
 	}
 	return find_by_reading(pagemap, start, end, want, flags, ranges, guards, err);
 }

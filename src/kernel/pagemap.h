@@ -11,7 +11,8 @@ struct pagemap {
 	pid_t pid;
 	bool no_scan; /* the kernel has no PAGEMAP_SCAN */
 	bool no_guard; /* ... or one that does not know guard pages */
-	uint64_t zero_pfn; /* without PAGEMAP_SCAN: the frame of the zero page, 0 if unknown */
+	bool zero_known;
+	uint64_t zero_pfn; /* without PAGEMAP_SCAN: the frame of the zero page; 0: not to be had */
 };
 
 enum pagemap_want {

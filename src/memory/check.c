@@ -127,6 +127,14 @@ static void check_area(struct space_check *check, const VmaEntry *vma)
 		bad_area(check, vma, "has a name of %zu bytes", strlen(vma->anon_name));
 }
 
+/* A part of a SysV segment is there only as a continuation of the part before: shmat(2) attaches all
+ * of it at once. */
+static bool continues(const VmaEntry *vma, const VmaEntry *last)
+{
+	return last && vma_type(last) == AREA_SYSV && last->shmid == vma->shmid &&
+	       last->end == vma->start && last->pgoff + (last->end - last->start) == vma->pgoff;
+}
+
 static void check_areas(struct space_check *check)
 {
 	const MmEntry *mm = check->space->space->mm;
@@ -144,6 +152,8 @@ static void check_areas(struct space_check *check)
 		if (last && vma->start < last->end)
 			bad_area(check, vma, "overlaps the one before, which ends at %llx",
 				(unsigned long long)last->end);
+		if (vma_type(vma) == AREA_SYSV && vma->pgoff && !continues(vma, last))
+			bad_area(check, vma, "is a part of a SysV segment alone");
 		last = vma;
 		check_area(check, vma);
 		if (vma_type(vma) != AREA_VDSO)

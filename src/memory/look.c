@@ -242,6 +242,37 @@ static int look_area(struct dump_context *context, struct dumped_space *space, i
 	return 0;
 }
 
+/* shmat(2) attaches a segment as a whole: one that was unmapped in part has no way back. Areas of
+ * one attachment follow each other, with different protections. */
+static void check_attachments(struct dump_context *context, struct dumped_space *space)
+{
+	for (size_t i = 0, j; i < space->area_count; i = j) {
+		const struct area *area = &space->areas[i];
+		uint64_t end = area->vma->end, offset = area->vma->pgoff;
+		struct error *problem;
+
+		for (j = i + 1; area->type == AREA_SYSV && j < space->area_count; j++) {
+			const struct area *next = &space->areas[j];
+
+			if (next->object != area->object || next->vma->start != end ||
+				next->vma->pgoff != offset + (end - area->vma->start))
+				break;
+			end = next->vma->end;
+		}
+		if (area->type != AREA_SYSV ||
+			(!offset && end - area->vma->start == PAGE_UP(area->object->size)))
+			continue;
+		problem = problems_add(context->problems);
+		error_refuse(problem, ERROR_CANNOT_DUMP,
+			"task %d has only a part of the SysV shared memory segment %llu attached, "
+			"at %llx",
+			space->pid, (unsigned long long)area->object->inode,
+			(unsigned long long)area->vma->start);
+		error_hint(problem, "let the program detach it, or keep it whole");
+		error_about_task(problem, space->pid);
+	}
+}
+
 static int look_areas(struct dump_context *context, struct dumped_space *space, struct error *err)
 {
 	_cleanup_(close_fd) int map_files =
@@ -263,6 +294,7 @@ static int look_areas(struct dump_context *context, struct dumped_space *space, 
 		if (rc < 0)
 			return rc;
 	}
+	check_attachments(context, space);
 	if (refused > REFUSALS_NAMED) {
 		struct error *problem = problems_add(context->problems);
 
