@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/fsuid.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -146,6 +147,30 @@ static void read_own_signals(struct own_state *own)
 	}
 }
 
+bool cpus_are_all(const unsigned char *mask, size_t size)
+{
+	/* A fact of the machine; once, because it reads a file and there may be hundreds of threads. */
+	static long configured;
+
+	if (!configured)
+		configured = sysconf(_SC_NPROCESSORS_CONF);
+	for (long cpu = 0; cpu < configured; cpu++)
+		if ((size_t)cpu / 8 >= size || !(mask[cpu / 8] >> (cpu % 8) & 1))
+			return false;
+	return true;
+}
+
+static bool is_scheduled_plainly(void)
+{
+	struct deadline_attr attr = {.size = sizeof(attr)};
+	unsigned char mask[AFFINITY_MAX];
+	long size = syscall(SYS_sched_getaffinity, 0, sizeof(mask), mask);
+
+	return size > 0 && cpus_are_all(mask, (size_t)size) &&
+	       syscall(SYS_sched_getattr, 0, &attr, sizeof(attr), 0) == 0 && !attr.policy &&
+	       !attr.nice && !attr.flags;
+}
+
 struct own_state *task_own_state(struct restore_context *context)
 {
 	struct own_state *own = context->tasks;
@@ -176,7 +201,8 @@ struct own_state *task_own_state(struct restore_context *context)
 		own->oom_score_adj = number;
 	if (task_read_proc_number(getpid(), 0, "coredump_filter", 16, &number) == 0)
 		own->coredump_filter = number;
-	own->timer_slack = (uint64_t)prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
+	own->personality = (uint32_t)personality(0xffffffff);
+	own->scheduled_plainly = is_scheduled_plainly();
 	return own;
 }
 

@@ -39,6 +39,18 @@ static inline pid_t plan_tid(const struct thread_plan *plan)
 	return plan->task->threads[plan->thread].tid;
 }
 
+/* struct sched_attr of Linux 3.14, 48 bytes (linux/sched/types.h clashes with glibc's sched.h). */
+struct deadline_attr {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+};
+_Static_assert(sizeof(struct deadline_attr) == 48, "sched_attr");
+
+#define AFFINITY_MAX 1024 /* bytes: 8192 CPUs, CONFIG_NR_CPUS at most */
+
 #define OWN_GROUPS_MAX 256
 
 /* The state of this process, which every puppet begins with: what equals it needs no op. */
@@ -53,7 +65,8 @@ struct own_state {
 	struct rlimit64 limits[RLIM_NLIMITS];
 	uint64_t nr_open; /* fs.nr_open: no RLIMIT_NOFILE above it */
 	long long loginuid, oom_score_adj, coredump_filter; /* -1 (loginuid: INT64_MIN) unknown */
-	uint64_t timer_slack;
+	uint32_t personality;
+	bool scheduled_plainly; /* SCHED_OTHER, nice 0, any CPU, no flags */
 	uint64_t ignored_signals; /* an exec keeps SIG_IGN; bit 0 is signal 1 */
 	int proc_fd; /* inherited number of /proc, -1 until task_proc_fd() */
 };
@@ -63,5 +76,11 @@ struct own_state *task_own_state(struct restore_context *context);
 /* The inherited number of /proc, for ops of PHASE_FILES (a task's root may be another one): "self"
  * below it is the puppet. */
 int task_proc_fd(struct restore_context *context, struct error *err);
+
+/* Whether a mask of CPUs (of sched_getaffinity(2)) leaves none out. */
+bool cpus_are_all(const unsigned char *mask, size_t size);
+
+/* Whether the thread's credentials are ours, so that nothing is done about them (creds.c). */
+bool creds_are_own(struct restore_context *context, const CoreEntry *core);
 
 bool own_capability(const struct own_state *own, int capability);

@@ -275,6 +275,15 @@ static void plan_ambient(
 				VAL(PR_CAP_AMBIENT), VAL(PR_CAP_AMBIENT_RAISE), VAL(cap));
 }
 
+bool creds_are_own(struct restore_context *context, const CoreEntry *core)
+{
+	const struct own_state *own = task_own_state(context);
+	struct wanted wanted = wanted_of(own, core->thread_core->creds);
+
+	return ids_are_own(own, wanted.creds) && groups_are_own(own, wanted.creds) &&
+	       caps_are_own(own, &wanted);
+}
+
 static int plan(
 	struct restore_context *context, struct thread_plan *plan, struct error *err _unused_)
 {
@@ -284,7 +293,7 @@ static int plan(
 	uint32_t fixup = own->securebits | SECBIT_NO_SETUID_FIXUP;
 	bool ids = !ids_are_own(own, wanted.creds) || !groups_are_own(own, wanted.creds);
 
-	if (!ids && caps_are_own(own, &wanted))
+	if (creds_are_own(context, plan_core(plan)))
 		return 0;
 	if (ids) {
 		if (fixup != own->securebits)

@@ -211,12 +211,14 @@ static int plan(
 	const CoreEntry *core = plan_core(plan);
 	const ThreadCoreEntry *thread = core->thread_core;
 	const struct address_space *space = plan->task->space;
+	uint32_t personality = thread->has_personality
+				       ? thread->personality
+				       : plan->task->threads[0].core->tc->personality;
 
 	if (task_is_leader(plan))
 		plan_task(plan, core->tc);
-	batch_op(batch, "set the personality", SYS_personality,
-		VAL(thread->has_personality ? thread->personality
-					    : plan->task->threads[0].core->tc->personality));
+	if (personality != task_own_state(context)->personality)
+		batch_op(batch, "set the personality", SYS_personality, VAL(personality));
 	if (thread->has_tsc_mode)
 		batch_op(batch, "set the TSC mode", SYS_prctl, VAL(PR_SET_TSC),
 			VAL(thread->tsc_mode));
@@ -224,8 +226,9 @@ static int plan(
 		batch_op_flags(batch, OP_ADVISORY, "set the machine check policy", SYS_prctl,
 			VAL(PR_MCE_KILL), VAL(PR_MCE_KILL_SET), VAL(thread->mce_kill));
 	plan_speculation(batch, thread);
-	/* Each thread, because each one's change of credentials has undone it. */
-	if (space && space->mm && space->mm->has_dumpable)
+	/* Each thread, because each one's change of credentials has undone it. A new one is dumpable. */
+	if (space && space->mm && space->mm->has_dumpable &&
+		(space->mm->dumpable != 1 || !creds_are_own(context, core)))
 		batch_op(batch, "set dumpable", SYS_prctl, VAL(PR_SET_DUMPABLE),
 			VAL(space->mm->dumpable == 1));
 	if (thread->pdeath_sig && is_hit_by_our_end(context, plan, thread->pdeath_sig))

@@ -10,6 +10,9 @@
  * A mask that holds every CPU of the machine says "anywhere" and is not written: a restore then
  * allows all CPUs, however many there are. Another mask that has no CPU here is a warning.
  *
+ * A puppet begins with the scheduling of this process; the restore room, should it bind puppets to
+ * CPUs, sets them free before PHASE_IDENTITY.
+ *
  * Not kept: utilisation clamps and core scheduling cookies.
  */
 #include <linux/capability.h>
@@ -21,43 +24,18 @@
 #include "kinds/task/common.h"
 #include "kinds/task/rows.h"
 
-/* struct sched_attr of Linux 3.14, 48 bytes (linux/sched/types.h clashes with glibc's sched.h). */
-struct deadline_attr {
-	uint32_t size, policy;
-	uint64_t flags;
-	int32_t nice;
-	uint32_t priority;
-	uint64_t runtime, deadline, period;
-};
-_Static_assert(sizeof(struct deadline_attr) == 48, "sched_attr");
-
 #define POLICY_EXT 7 /* SCHED_EXT, 6.12 */
 /* Those of sched_setattr() that a task keeps: RESET_ON_FORK, RECLAIM, DL_OVERRUN. */
 #define KEPT_FLAGS 0x07
 
 #define DEFAULT_SLACK 50000 /* nanoseconds, of init and so of everything */
-#define AFFINITY_MAX  1024 /* bytes: 8192 CPUs, CONFIG_NR_CPUS at most */
-
-/* The CPUs of a mask that are all: those that this process may use when it asks for all. */
-static bool is_everywhere(const unsigned char *mask, size_t size)
-{
-	/* Once: it reads a file, and there may be hundreds of threads. */
-	static long configured;
-
-	if (!configured)
-		configured = sysconf(_SC_NPROCESSORS_CONF);
-	for (long cpu = 0; cpu < configured; cpu++)
-		if ((size_t)cpu / 8 >= size || !(mask[cpu / 8] >> (cpu % 8) & 1))
-			return false;
-	return true;
-}
 
 static void read_affinity(struct dump_context *context, pid_t tid, ThreadCoreEntry *thread)
 {
 	unsigned char mask[AFFINITY_MAX];
 	long size = syscall(SYS_sched_getaffinity, tid, sizeof(mask), mask);
 
-	if (size <= 0 || is_everywhere(mask, (size_t)size))
+	if (size <= 0 || cpus_are_all(mask, (size_t)size))
 		return;
 	while (size > 1 && !mask[size - 1])
 		size--;
@@ -210,14 +188,23 @@ static void plan_policy(
 		IN(attr, sizeof(*attr)), VAL(0));
 }
 
+static bool is_plain(const ThreadCoreEntry *core)
+{
+	return (!core->has_sched_policy || core->sched_policy == SCHED_OTHER) &&
+	       !core->sched_nice && !core->sched_flags && !core->has_cpu_affinity;
+}
+
 static int plan(
 	struct restore_context *context, struct thread_plan *plan, struct error *err _unused_)
 {
 	struct batch *batch = plan->phases[PHASE_IDENTITY];
 	const ThreadCoreEntry *core = plan_core(plan)->thread_core;
 
-	plan_affinity(context, batch, core);
-	plan_policy(context, batch, core);
+	/* Most threads: a puppet that need not be woken for its identity is time saved. */
+	if (!is_plain(core) || !task_own_state(context)->scheduled_plainly) {
+		plan_affinity(context, batch, core);
+		plan_policy(context, batch, core);
+	}
 	if (core->has_ioprio)
 		batch_op(batch, "set the I/O priority", SYS_ioprio_set, VAL(IOPRIO_WHO_PROCESS),
 			VAL(0), VAL(core->ioprio));
