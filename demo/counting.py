@@ -1,5 +1,6 @@
 """Four threads that compute and say how far they are. The argument is the file for their numbers."""
 
+import os
 import sys
 import threading
 import time
@@ -24,9 +25,11 @@ def search(i):
 def report(path):
     begun = time.monotonic()
     while True:
-        with open(path, "w") as f:
+        # Whoever reads finds a whole line at any time.
+        with open(path + ".new", "w") as f:
             f.write(f"{sum(found)} primes found, {len(cache)} remembered,"
                     f" running for {time.monotonic() - begun:.1f} s\n")
+        os.replace(path + ".new", path)
         time.sleep(0.1)
 
 
