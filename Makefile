@@ -3,7 +3,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: all clean install format test check demo packages
+.PHONY: all clean install format test check demo bench packages
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD) --quiet
 
@@ -35,3 +35,8 @@ check:
 
 demo:
 	demo/demo.sh
+
+# How fast it is: a report. bench/bench.py has the settings, docs/performance.md the figures.
+bench: all
+	ninja -C $(BUILD) --quiet bench-victims
+	bench/bench.py $(BUILD)
