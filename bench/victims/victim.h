@@ -10,7 +10,7 @@
 
 static inline __attribute__((noreturn)) void ready_and_wait(void)
 {
-	close(3);
+	close_range(3, ~0U, 0);
 	for (;;)
 		pause();
 }
