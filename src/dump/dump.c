@@ -172,7 +172,7 @@ static int finish(
 	if (job->leave_stopped)
 		freeze_release(&dump->tree, true);
 	else
-		rc = freeze_kill(&dump->tree, err);
+		freeze_kill(&dump->tree);
 	result->frozen_us = now_us() - started;
 	return rc;
 }

@@ -354,12 +354,23 @@ void freeze_release(struct frozen_tree *tree, bool stopped)
 	tree->count = 0;
 }
 
-int freeze_kill(struct frozen_tree *tree, struct error *err)
+/* The checkpoint is committed: a tree that is ended in part would be lost, so it is tried until it is
+ * done. */
+static void kill_task(const struct frozen_task *task)
+{
+	for (int tries = 0; tries < 1000; tries++) {
+		if (kill(task->pid, SIGKILL) == 0 || errno == ESRCH)
+			return;
+		log_warn("ending task %d: %s", task->pid, strerrordesc_np(errno));
+		usleep(1000);
+	}
+}
+
+void freeze_kill(struct frozen_tree *tree)
 {
 	for (size_t i = 0; i < tree->count; i++)
-		if (!tree->tasks[i]->zombie && kill(tree->tasks[i]->pid, SIGKILL) < 0 &&
-			errno != ESRCH)
-			return error_set(err, errno, "ending task %d", tree->tasks[i]->pid);
+		if (!tree->tasks[i]->zombie)
+			kill_task(tree->tasks[i]);
 	/* As tracer we are told of every thread's end, in any order; a pid-namespace init ends only
 	 * after all others were waited for. The zombies among the tree go with their parents. */
 	for (size_t left = 1; left;) {
@@ -377,5 +388,4 @@ int freeze_kill(struct frozen_tree *tree, struct error *err)
 		if (left)
 			usleep(100);
 	}
-	return 0;
 }

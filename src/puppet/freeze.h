@@ -37,4 +37,4 @@ int freeze_tree(struct arena *arena, pid_t root, int64_t deadline_ms, struct fro
  * task stays in a job-control stop. */
 void freeze_release(struct frozen_tree *tree, bool stopped);
 /* Ends the whole tree with SIGKILL and waits until it is gone (a child of ours is reaped). */
-int freeze_kill(struct frozen_tree *tree, struct error *err);
+void freeze_kill(struct frozen_tree *tree);

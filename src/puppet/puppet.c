@@ -274,12 +274,6 @@ void puppets_kill(struct puppets *puppets)
 {
 	size_t left;
 
-	for (size_t i = 0; i < puppets->count; i++) {
-		const struct tracee *tracee = &puppets->all[i].tracee;
-
-		if (tracee->state == TRACEE_RUNNING || tracee->state == TRACEE_STOPPED)
-			kill(tracee->pid, SIGKILL);
-	}
 	do {
 		left = 0;
 		for (size_t i = puppets->count; i-- > 0;) {
@@ -287,6 +281,8 @@ void puppets_kill(struct puppets *puppets)
 
 			if (tracee->state != TRACEE_RUNNING && tracee->state != TRACEE_STOPPED)
 				continue;
+			/* Again each time: there is no other way out. */
+			kill(tracee->pid, SIGKILL);
 			tracee_poll(tracee);
 			if (tracee->state != TRACEE_GONE)
 				left++;

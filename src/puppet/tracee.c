@@ -93,7 +93,8 @@ int tracee_poll(struct tracee *tracee)
 	int status;
 	pid_t got = waitpid(tracee->tid, &status, __WALL | WNOHANG);
 
-	if (got == 0)
+	/* Only ECHILD means that there is nobody to wait for; any other failure says nothing. */
+	if (got == 0 || (got < 0 && errno != ECHILD))
 		return 0;
 	if (got < 0)
 		tracee->state = TRACEE_GONE;
