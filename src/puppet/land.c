@@ -223,6 +223,20 @@ static int drop_exitkill(struct puppets *puppets, struct landing *landing, struc
 	return tracee_set_options(&landing->puppet->tracee, options, err);
 }
 
+/* Who lands by itself needs a CPU for it. Whoever looks at the tree as soon as we say that it is there
+ * shall find it as it was, so we wait a little until our pages are gone. */
+static void await_landing(const struct puppets *puppets, const struct landing *landing)
+{
+	char byte;
+	struct iovec local = {&byte, 1};
+	struct iovec remote = {(void *)(uintptr_t)puppets->stage->rings.v, 1};
+	int64_t deadline = now_ms() + 1000;
+
+	while (process_vm_readv(landing->puppet->tracee.pid, &local, 1, &remote, 1, 0) == 1 &&
+		now_ms() < deadline)
+		usleep(20);
+}
+
 int land(struct puppets *puppets, struct landing *landings, size_t count, bool *ret_committed,
 	struct error *err)
 {
@@ -252,5 +266,8 @@ int land(struct puppets *puppets, struct landing *landings, size_t count, bool *
 	for (size_t i = 0; i < count; i++)
 		if (landings[i].unmaps)
 			let_go_last(puppets, landings, count, &landings[i]);
+	for (size_t i = 0; i < count; i++)
+		if (landings[i].unmaps)
+			await_landing(puppets, &landings[i]);
 	return 0;
 }

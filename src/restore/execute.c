@@ -12,6 +12,8 @@
 #include "kinds/file/collect.h"
 #include "kinds/task/cpu.h"
 #include "kinds/task/restart.h"
+#include "kinds/task/rseq.h"
+#include "kinds/task/signals.h"
 #include "memory/memory.h"
 #include "puppet/restart.h"
 #include "restore/internal.h"
@@ -199,8 +201,16 @@ static int plan_landing(struct restore *restore, struct planned_task *planned, s
 	if (rc < 0)
 		return error_wrap(err, rc, "registers of thread %d", thread->puppet->tracee.tid);
 	landing->puppet = thread->puppet;
+	/* CRIU leaves it to the restore to abort the sequence that a thread was stopped in. */
+	if (core->thread_core->rseq_entry && core->thread_core->rseq_entry->has_rseq_cs_pointer) {
+		uint64_t ip = landing->registers.general.rip;
+
+		rseq_ip_of_sequence(thread->puppet->tracee.pid,
+			core->thread_core->rseq_entry->rseq_cs_pointer, ip, &ip);
+		landing->registers.general.rip = ip;
+	}
 	landing->unmaps = index == 0 && planned->owns_space;
-	landing->stopped = planned->task->state == TASK_STOPPED;
+	landing->stopped = planned->task->state == TASK_STOPPED || task_stop_pending(planned->task);
 	landing->stop_signal = tc->has_stop_signo && tc->stop_signo ? (int)tc->stop_signo : SIGSTOP;
 	landing->exact = (is_interrupted_call(&landing->registers.general) &&
 				 has_pending_signals(planned, core)) ||
