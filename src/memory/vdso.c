@@ -269,6 +269,46 @@ static void place_elsewhere(struct restore_context *context, struct restored_spa
 	vdso->mode = VDSO_PATCH;
 }
 
+/* Where a thread goes on. 0 when the image does not say. */
+static uint64_t instruction_pointer(const struct thread *thread)
+{
+	const CoreEntry *core = thread->core;
+
+	if (core && core->thread_info && core->thread_info->gpregs)
+		return core->thread_info->gpregs->ip;
+	if (core && core->ti_aarch64 && core->ti_aarch64->gpregs)
+		return core->ti_aarch64->gpregs->pc;
+	return 0;
+}
+
+/* A thread that stands in the middle of one of the old functions would go on in code that reads a
+ * vvar of another layout, or in the middle of other code. */
+static void check_threads(struct restore_context *context, const struct restored_space *space)
+{
+	const struct vdso_placement *vdso = &space->vdso;
+	const struct checkpoint *checkpoint = context->checkpoint;
+
+	for (size_t i = 0; i < checkpoint->task_count; i++) {
+		const struct task *task = checkpoint->tasks[i];
+
+		for (size_t j = 0; task->space == space->space && j < task->thread_count; j++) {
+			uint64_t ip = instruction_pointer(&task->threads[j]);
+			struct error *problem;
+
+			if (ip < vdso->image_start || ip - vdso->image_start >= vdso->image_size)
+				continue;
+			problem = problems_add(context->problems);
+			error_refuse(problem, ERROR_KERNEL_LACKS,
+				"thread %d of task %d was in the middle of a function of the vdso, "
+				"and this kernel's is another",
+				task->threads[j].tid, task->pid);
+			error_hint(problem,
+				"restore on a kernel like the one of the dump, or dump again");
+			error_about_task(problem, task->pid);
+		}
+	}
+}
+
 int vdso_check(struct restore_context *context, struct restored_space *space, struct error *err)
 {
 	const VmaEntry *vma = find_area(space->space->mm);
@@ -277,7 +317,7 @@ int vdso_check(struct restore_context *context, struct restored_space *space, st
 	struct vdso_symbols theirs, ours;
 	unsigned char *content;
 	struct own_vdso own;
-	bool stored, same;
+	bool stored, equal, same;
 	int rc;
 
 	if (!vma)
@@ -290,8 +330,10 @@ int vdso_check(struct restore_context *context, struct restored_space *space, st
 	vdso->image_size = vma->end - vma->start;
 	content = arena_alloc(context->arena, vdso->image_size);
 	stored = read_content(space, vma, content);
+	equal = own.start && own.size == vdso->image_size && stored &&
+		memcmp(content, own_content, own.size) == 0;
 	same = own.start && own.size == vdso->image_size &&
-	       (!stored || memcmp(content, own_content, own.size) == 0 ||
+	       (!stored || equal ||
 		       (vdso_parse(content, own.size, &theirs) == 0 &&
 			       vdso_parse(own_content, own.size, &ours) == 0 &&
 			       same_symbols(&theirs, &ours)));
@@ -303,6 +345,8 @@ int vdso_check(struct restore_context *context, struct restored_space *space, st
 	} else {
 		place_elsewhere(context, space, &own, own_content, content);
 	}
+	if (stored && !equal)
+		check_threads(context, space);
 	return 0;
 }
 
