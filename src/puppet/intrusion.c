@@ -129,6 +129,9 @@ static int map_arena(struct frozen_task *task, struct intrusion *intrusion, stru
 		intrusion->ring = NULL;
 		return error_set(err, errno, "mapping the arena of task %d", task->pid);
 	}
+	for (size_t i = 0; i < task->thread_count; i++)
+		if (task->threads[i]->suspend_seccomp)
+			intrusion->ring->visiting = VISITING_UNKNOWN;
 	rc = owner_link(intrusion->ring, err);
 	intrusion->linked = rc == 0;
 	return rc;
@@ -229,7 +232,9 @@ static int run_batch(struct frozen_task *task, struct frozen_thread *thread, str
 		if (rc == 0) {
 			/* Only now: a visitor that we leave here, its registers changed but not yet
 			 * running, must not be waited for. */
-			task->intrusion->ring->visiting = thread != task->threads[0];
+			if (task->intrusion->ring->visiting != VISITING_UNKNOWN)
+				task->intrusion->ring->visiting =
+					thread == task->threads[0] ? VISITING_NOBODY : VISITING_ONE;
 			rc = run_piece(task, thread, err);
 		}
 		if (rc == 0)
@@ -273,7 +278,8 @@ int intrusion_run(struct frozen_task *task, struct frozen_thread *thread, struct
 	if (visitor) {
 		int back;
 
-		task->intrusion->ring->visiting = 0;
+		if (task->intrusion->ring->visiting != VISITING_UNKNOWN)
+			task->intrusion->ring->visiting = VISITING_NOBODY;
 		(void)test_point("intrusion: the visit is over");
 		back = go_home(thread, &failed);
 		if (rc == 0 && back < 0) {

@@ -65,7 +65,7 @@ static void landing_registers(const struct puppets *puppets, const struct landin
 	r->rip = landing->code.v;
 	r->rsp = record_address(landing);
 	r->rdx = stage_ring(stage, 0).v + RING_COMMIT;
-	r->r10 = unmap;
+	r->r10 = landing->seccomp ? LAND_NO_SYSCALLS : unmap ? LAND_UNMAP : 0;
 	r->rdi = stage->start.v;
 	r->rsi = stage->end.v - stage->start.v;
 }
@@ -154,7 +154,10 @@ static int prepare(struct puppets *puppets, struct landing *landing, raddr *code
 	if (!landing->has_record)
 		return 0;
 	landing_registers(puppets, landing, false, &r);
-	return tracee_set_registers(tracee, &r, err);
+	rc = tracee_set_registers(tracee, &r, err);
+	if (rc == 0 && landing->seccomp)
+		rc = tracee_set_mask(tracee, landing->registers.signal_mask, err);
+	return rc;
 }
 
 /* From here on nothing may fail; what does, is a task that was killed. */
@@ -196,7 +199,7 @@ static void let_go_last(
 	struct user_regs_struct r;
 
 	landing_registers(puppets, landing, true, &r);
-	if (!landing->exact && !landing->stopped && landing->has_record) {
+	if (!landing->exact && !landing->seccomp && !landing->stopped && landing->has_record) {
 		tracee_set_registers(tracee, &r, &ignored);
 		detach(landing);
 		return;

@@ -16,6 +16,9 @@ struct landing {
 	 * hand. Costs three more stops; needed where a pending signal decides between restart and
 	 * EINTR. All other threads always go that way. */
 	bool exact;
+	/* Under a seccomp filter: makes no system call of its own on its way (its mask is set before the
+	 * commit, so that one that dies uncommitted may still run a handler). Implies exact. */
+	bool seccomp;
 	bool primed; /* stands in a call that the puppet has made for it (batch still running) */
 	/* land()'s own */
 	raddr code;

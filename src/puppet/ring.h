@@ -17,7 +17,7 @@
 #define RING_COUNT    12 /* u32: ops in this batch */
 #define RING_FAILED   16 /* u32: 1 + index of the op that ended the batch; 0 if all were run */
 #define RING_OWNER    20 /* u32, dump: robust futex held by the conductor: TID | FUTEX_WAITERS */
-#define RING_VISITING 24 /* u32, dump: 1 while a second thread may be touching the ring */
+#define RING_VISITING 24 /* u32, dump: VISITING_*: may another thread be touching the ring? */
 #define RING_COMMIT   28 /* u32, restore, in the first ring only: 1 when the tree is to live */
 #define RING_OPS      128
 
@@ -35,6 +35,12 @@
 #define RING_OP_CLONE    4 /* args[2] is the ring of the child (the kernel ignores it) */
 
 #define RING_DATA (RING_OPS + RING_OP_COUNT * RING_OP_SIZE)
+
+/* Values of `visiting`. A visitor under a seccomp filter cannot say that it has left, so in its task the
+ * arena is never unmapped by the tasks themselves. */
+#define VISITING_NOBODY  0
+#define VISITING_ONE     1
+#define VISITING_UNKNOWN 2
 
 /* Slots of the dump executor, behind its code: where a thread goes when the conductor dies. */
 #define SLOT_MASK  0
@@ -76,6 +82,10 @@
 #define LAND_R11   72
 #define LAND_SIZE  80
 #define RED_ZONE   128
+
+/* How to land (r10). */
+#define LAND_UNMAP       1
+#define LAND_NO_SYSCALLS 2
 
 #ifndef __ASSEMBLER__
 #include <stdint.h>

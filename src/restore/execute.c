@@ -212,9 +212,9 @@ static int plan_landing(struct restore *restore, struct planned_task *planned, s
 	landing->unmaps = index == 0 && planned->owns_space;
 	landing->stopped = planned->task->state == TASK_STOPPED || task_stop_pending(planned->task);
 	landing->stop_signal = tc->has_stop_signo && tc->stop_signo ? (int)tc->stop_signo : SIGSTOP;
-	landing->exact = (is_interrupted_call(&landing->registers.general) &&
-				 has_pending_signals(planned, core)) ||
-			 core->thread_core->seccomp_mode;
+	landing->exact = is_interrupted_call(&landing->registers.general) &&
+			 has_pending_signals(planned, core);
+	landing->seccomp = core->thread_core->has_seccomp_mode && core->thread_core->seccomp_mode;
 	if (restart_is_primed(core)) {
 		struct batch *prime = batch_create(&restore->arena);
 

@@ -27,6 +27,9 @@ VICTIMS = {
     "pipeline": (25, 15),
     "stopped": (20, 15),
     "tree": (20, 15),
+    # A leader under a filter that forbids munmap can be lost in the microseconds in which it takes our pages away,
+    # after the commit (docs/architecture.md, "Windows that remain"): dumps only.
+    "seccomp": (20, 0),
 }
 
 pytestmark = pytest.mark.timeout(600)
@@ -206,7 +209,7 @@ def restores(images, runs):
     return whole
 
 
-@pytest.mark.parametrize("name", VICTIMS)
+@pytest.mark.parametrize("name", [name for name, (_, kills) in VICTIMS.items() if kills])
 def test_restore_killed_at_random(start, stasis, name):
     chance = random.Random(f"{SEED} restore {name}")
     images = Images(start(name), stasis)

@@ -14,6 +14,7 @@
 #define FUTEX_WAIT    0
 #define FUTEX_WAKE    1
 #define FUTEX_WAKE_OP 5
+#define FUTEX_OWNER_DIED 0x40000000
 #define EAGAIN	      11
 #define EFAULT	      14
 #define ETIMEDOUT     110
@@ -30,7 +31,7 @@
 
 /* Runs the ops of the ring in r15. A clone's child leaves at child_label with its own ring in r12;
  * it must not look at its parent's ring, which may already hold another batch. */
-.macro RUN_OPS child_label
+.macro RUN_OPS child_label, died_label
 	mov	RING_COUNT(%r15), %r13d
 	lea	RING_OPS(%r15), %r14
 	xor	%ebp, %ebp
@@ -64,6 +65,10 @@
 	cmovnz	%rdx, %r12
 .endif
 	mov	RING_OP_NR(%r14), %rax
+.ifnb \died_label
+	testl	$FUTEX_OWNER_DIED, RING_OWNER(%r15)
+	jnz	\died_label
+.endif
 	syscall
 .ifnb \child_label
 	test	%rax, %rax
@@ -195,7 +200,8 @@ dump_executor_visit:
 	cmp	$-ETIMEDOUT, %rax
 	jne	.Lowner_died
 .Lrun:
-	RUN_OPS
+	/* Nothing more is done for a conductor that is dead; under a seccomp filter it would be fatal. */
+	RUN_OPS	, .Lowner_died
 .Lidle:
 	lea	RING_OWNER(%r15), %rdi
 	mov	$FUTEX_WAIT, %esi
@@ -215,6 +221,8 @@ dump_executor_visit:
 	jnz	.Lvisitor_leaves
 	testb	$ROLE_NO_SYSCALLS, %r12b
 	jnz	.Lleave_holder2
+	cmpl	$VISITING_UNKNOWN, RING_VISITING(%r15)
+	je	.Lleave_holder2
 	/* The kernel wakes one waiter: it wakes the other. */
 	lea	RING_OWNER(%r15), %rdi
 	mov	$FUTEX_WAKE, %esi
@@ -292,8 +300,9 @@ restore_executor_end:
  * conductor has died (then the commit word tells whether the whole tree lives or dies), or it is a
  * leader that is let go, last of its process, and unmaps our pages on its way.
  *
- * rdx = address of the commit word, r10 = 1 to unmap, rdi and rsi = what; rsp = the landing record
- * below the thread's red zone. All other registers have their final values.
+ * rdx = address of the commit word, r10 = LAND_UNMAP and what (rdi, rsi), or LAND_NO_SYSCALLS under a
+ * seccomp filter; rsp = the landing record below the thread's red zone. All other registers have their
+ * final values.
  */
 	.balign 16
 	.globl	landing_start, landing_unmap, landing_end
@@ -303,12 +312,18 @@ landing_start:
 	mov	$1, %edi
 	mov	$NR_exit_group, %eax
 	syscall
+	/* A seccomp filter may refuse even that. */
+	hlt
 .Llive:
-	test	%r10, %r10
+	test	$LAND_NO_SYSCALLS, %r10b
+	jnz	.Lload
+	test	$LAND_UNMAP, %r10b
 	jz	.Lmask
 	mov	$NR_munmap, %eax
 landing_unmap:
 	syscall
+	test	$LAND_NO_SYSCALLS, %r10b
+	jnz	.Lload
 .Lmask:
 	mov	$SIG_SETMASK, %edi
 	lea	LAND_MASK(%rsp), %rsi
@@ -316,6 +331,7 @@ landing_unmap:
 	mov	$8, %r10d
 	mov	$NR_rt_sigprocmask, %eax
 	syscall
+.Lload:
 	cld
 	cmpb	$0, LAND_DOWN(%rsp)
 	je	.Lland_up
