@@ -46,19 +46,35 @@ static int can_fail(long nr)
 	return nr != SYS_exit && nr != SYS_exit_group && nr != SYS_rt_sigreturn;
 }
 
+/* True from the program's own first call on. */
+static int is_started(long nr)
+{
+	static int rseq_seen, started;
+	int was_started = started;
+
+	rseq_seen |= nr == SYS_rseq;
+	started |= rseq_seen && nr == SYS_munmap;
+	return was_started;
+}
+
 /* At the entry stop: the call number becomes -1; at the exit stop the result becomes -errnum. */
 static void fail_call(pid_t pid, int errnum)
 {
 	struct user_regs_struct regs = get_regs(pid);
-	int status;
+	int status, is_brk = regs.orig_rax == SYS_brk;
 
-	regs.orig_rax = -1ULL;
+	if (is_brk)
+		regs.rdi = 0;
+	else
+		regs.orig_rax = -1ULL;
 	if (ptrace(PTRACE_SETREGS, pid, NULL, &regs) == -1 ||
 		ptrace(PTRACE_SYSCALL, pid, NULL, NULL) == -1)
 		die("failnth: PTRACE_SETREGS");
 	if (waitpid(pid, &status, __WALL) == -1 || !WIFSTOPPED(status))
 		return;
 	regs = get_regs(pid);
+	if (is_brk)
+		return;
 	regs.rax = (unsigned long long)-errnum;
 	ptrace(PTRACE_SETREGS, pid, NULL, &regs);
 }
@@ -109,8 +125,8 @@ int main(int argc, char **argv)
 		if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
 			if (entering && can_fail((long)get_regs(pid).orig_rax) &&
 				++calls == target) {
-				fprintf(stderr, "failnth: system call %lld is call %lu\n",
-					(long long)get_regs(pid).orig_rax, calls);
+				fprintf(stderr, "failnth: system call %ld is call %lu\n", nr,
+					calls);
 				fail_call(pid, errnum);
 				entering = 0;
 			}
