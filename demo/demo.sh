@@ -5,6 +5,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export LC_ALL=C.UTF-8
 
+# What our caller has left open is no part of the programs we start.
+for fd in /proc/$$/fd/*; do
+	fd=${fd##*/}
+	[ "$fd" -le 2 ] || [ "$fd" = 255 ] || eval "exec $fd>&-"
+done
+
 [ "$(id -u)" = 0 ] || { echo "make demo needs to be root: it restores processes under their old pids" >&2; exit 1; }
 
 echo "== What is needed is installed, and stasis built"
@@ -71,6 +77,7 @@ fact() { /usr/bin/python3 -c 'import json, sys; print(json.load(open(sys.argv[1]
 demonstrate() {
 	local name=$1 root=$2 progress=$3 images=$work/images-$1 pids before begin end
 	roots+=("$root")
+	disown "$root" # bash reaps it, but says nothing of its death
 	await test -s "$progress"
 	sleep 1
 	say "$name: at work"

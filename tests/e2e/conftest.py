@@ -21,7 +21,18 @@ def pytest_addoption(parser):
     parser.addoption("--generations", type=int, default=3, help="how often to dump and restore")
 
 
+def _keep_descriptors_to_ourselves():
+    """What our caller has left open (a pipe of make, a lock) is no part of any victim."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            try:
+                os.set_inheritable(int(name), False)
+            except OSError:
+                pass
+
+
 def pytest_configure(config):
+    _keep_descriptors_to_ourselves()
     config.addinivalue_line("markers", "host: runs in the machine's pid namespace, not in its own")
     config.addinivalue_line("markers", "timeout(seconds): the longest the test may take")
 

@@ -123,8 +123,9 @@ int main(int argc, char **argv)
 		if (!WIFSTOPPED(status))
 			return leave(status, count_file, calls);
 		if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
-			if (entering && can_fail((long)get_regs(pid).orig_rax) &&
-				++calls == target) {
+			long nr = (long)get_regs(pid).orig_rax;
+
+			if (entering && is_started(nr) && can_fail(nr) && ++calls == target) {
 				fprintf(stderr, "failnth: system call %ld is call %lu\n", nr,
 					calls);
 				fail_call(pid, errnum);
