@@ -37,6 +37,8 @@ def judge(n, result):
     """A sentence if the run did not end as it must."""
     if result.status == 0:
         return None
+    if result.status == 134 and "futex facility" in result.err:
+        return None  # libc ends the program where a futex of its own fails
     if result.status >= 124 or result.status < 0:
         return f"call {n}: ended with {result.status}: {result.err.strip()[-300:]}"
     if not [line for line in result.err.splitlines() if not line.startswith("failnth:")]:

@@ -43,7 +43,14 @@ static struct user_regs_struct get_regs(pid_t pid)
 
 static int can_fail(long nr)
 {
-	return nr != SYS_exit && nr != SYS_exit_group && nr != SYS_rt_sigreturn;
+	static const long sure[] = {SYS_exit, SYS_exit_group, SYS_rt_sigreturn, SYS_getpid,
+		SYS_gettid, SYS_getppid, SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid,
+		SYS_umask};
+
+	for (size_t i = 0; i < sizeof(sure) / sizeof(sure[0]); i++)
+		if (nr == sure[i])
+			return 0;
+	return 1;
 }
 
 /* True from the program's own first call on. */
@@ -60,7 +67,7 @@ static int is_started(long nr)
 /* At the entry stop: the call number becomes -1; at the exit stop the result becomes -errnum. */
 static void fail_call(pid_t pid, int errnum)
 {
-	struct user_regs_struct regs = get_regs(pid);
+	struct user_regs_struct regs = get_regs(pid), entry = regs;
 	int status, is_brk = regs.orig_rax == SYS_brk;
 
 	if (is_brk)
@@ -74,8 +81,9 @@ static void fail_call(pid_t pid, int errnum)
 		return;
 	regs = get_regs(pid);
 	if (is_brk)
-		return;
-	regs.rax = (unsigned long long)-errnum;
+		regs.rdi = entry.rdi;
+	else
+		regs.rax = (unsigned long long)-errnum;
 	ptrace(PTRACE_SETREGS, pid, NULL, &regs);
 }
 
