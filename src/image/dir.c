@@ -1,7 +1,9 @@
 /* Opening, preparing and closing an image directory. The commit is in commit.c. */
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <sys/file.h>
+#include <sys/vfs.h>
 
 #include "base/log.h"
 #include "image/internal.h"
@@ -254,6 +256,14 @@ static int recover(struct image_dir *dir, struct error *err)
 	return 0;
 }
 
+/* What lies in memory alone need not be brought to a disk: that is six system calls for each image. */
+static bool is_in_memory(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+}
+
 int image_dir_create(const char *path, struct image_dir **ret_dir, struct error *err)
 {
 	_cleanup_(image_dir_cleanup) struct image_dir *dir = new_dir(path);
@@ -271,6 +281,7 @@ int image_dir_create(const char *path, struct image_dir **ret_dir, struct error 
 	if (mkdirat(dir->fd, PARTIAL_NAME, 0700) < 0)
 		return error_set(err, errno, "cannot write to the image directory %s", path);
 	dir->writing = true;
+	dir->durable = !is_in_memory(dir->fd);
 	dir->staging_fd = open_subdir(dir->fd, PARTIAL_NAME);
 	if (dir->staging_fd < 0)
 		return error_set(err, errno, "cannot open %s/%s", path, PARTIAL_NAME);
