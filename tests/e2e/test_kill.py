@@ -167,33 +167,48 @@ class Images:
     def __init__(self, victim, stasis):
         self.victim, self.stasis = victim, stasis
         self.tasks = victim.tasks()
+        self.living = [pid for pid in self.tasks if state_of(pid) != "Z"]
         stasis.dump(victim.pid).expect_success()
         await_gone(self.tasks)
 
     def left(self):
-        """The tasks of the tree that are there now (zombies are reaped first)."""
+        """The living tasks of the tree that are there now (zombies that are ours are reaped first)."""
         sandbox.reap()
-        return [pid for pid in self.tasks if state_of(pid) not in (None, "Z")]
+        return [pid for pid in self.living if state_of(pid) not in (None, "Z")]
+
+    def _await(self, condition):
+        """Dying takes the kernel a moment, after the conductor's end."""
+        deadline = time.monotonic() + 5
+        while not condition() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return condition()
+
+    def _is_settled(self):
+        return len(self.left()) in (0, len(self.living))
+
+    def _strangers(self):
+        """Live processes that are no part of the tree, nor children that the tree has made since."""
+        own = {*self.tasks, *self.victim.tasks()}
+        return [pid for pid in sandbox.descendants(os.getpid()) if pid not in own and is_alive(pid)]
 
     def check_nothing_or_all(self, what):
-        """After the conductor's end. Dying takes the kernel a moment."""
-        deadline = time.monotonic() + 5
-        while 0 < len(self.left()) < len(self.tasks) and time.monotonic() < deadline:
-            time.sleep(0.005)
-        left = self.left()
-        strangers = [pid for pid in sandbox.descendants(os.getpid()) if pid not in self.tasks]
-        if strangers and left:
-            # Zombies of the tree's own and what the victim forks belong to it.
-            strangers = [p for p in strangers if p not in self.victim.tasks()]
-        strangers = [p for p in strangers if is_alive(p)]
-        if strangers:
-            raise Failure(f"seed {SEED}: {what}: left behind: {strangers}")
-        if not left:
+        """After the conductor's end. True if all of the tree is there and intact, False if nothing is."""
+        if not self._await(self._is_settled):
+            raise Failure(f"seed {SEED}: {what}: {self.left()} are there of {self.living}")
+        if not self._await(lambda: not self._strangers()):
+            raise Failure(f"seed {SEED}: {what}: left behind: {self._strangers()}")
+        if not self.left():
             return False
-        if not is_alive(self.victim.pid):
-            raise Failure(f"seed {SEED}: {what}: the root is gone, {left} are there")
-        alive_or_fail(self.victim, what)
-        return True
+        try:
+            alive_or_fail(self.victim, what)
+            return True
+        except Failure:
+            if is_alive(self.victim.pid):
+                raise
+        # They were there, but about to die with their conductor: none has run, none has answered.
+        if not self._await(lambda: not self.left()):
+            raise Failure(f"seed {SEED}: {what}: the root is gone, {self.left()} are there")
+        return False
 
     def forget_answers(self):
         """The state of the dump had answered nothing since."""
@@ -205,7 +220,7 @@ class Images:
                 path.unlink()
 
     def clear(self, verified_before):
-        kill_tasks(self.left())
+        kill_tasks([*self.left(), *sandbox.descendants(self.victim.pid)])
         await_gone(self.tasks)
         self.victim.verifications = verified_before
         self.forget_answers()
