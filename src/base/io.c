@@ -49,6 +49,9 @@ int write_full(int fd, const void *buffer, size_t size)
 			continue;
 		if (n < 0)
 			return -errno;
+		/* Not an error for the kernel, but no progress either: /proc/PID/mem of a dead task. */
+		if (n == 0)
+			return -EIO;
 		done += (size_t)n;
 	}
 	return 0;
@@ -66,6 +69,9 @@ int pwrite_full(int fd, const void *buffer, size_t size, off_t offset)
 			continue;
 		if (n < 0)
 			return -errno;
+		/* Not an error for the kernel, but no progress either: /proc/PID/mem of a dead task. */
+		if (n == 0)
+			return -EIO;
 		done += (size_t)n;
 	}
 	return 0;

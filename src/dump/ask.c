@@ -82,8 +82,8 @@ int dump_ask(struct dump *dump, struct error *err)
 		if (dump->tasks[i].frozen->zombie)
 			continue;
 		rc = ask_task(dump, &dump->tasks[i], err);
-		/* Only one intrusion at a time: tasks may share an address space, and our own robust
-		 * list is finite. */
+		/* One intrusion at a time: tasks may share an address space, our robust list is finite, and
+		 * the arena must be gone when pages are looked for. */
 		intrusion_end(dump->tasks[i].frozen);
 		if (rc < 0)
 			return rc;

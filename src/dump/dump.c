@@ -110,7 +110,9 @@ static int freeze_and_look(
 	for (size_t i = 0; i < dump->tree.count; i++)
 		result->threads += dump->tree.tasks[i]->thread_count;
 	result->tasks = dump->tree.count;
+	log_debug("the tree is frozen: %zu tasks, %zu threads", result->tasks, result->threads);
 	rc = dump_look(dump, err);
+	log_debug("everything was looked at");
 	(void)test_point("dump: everything was looked at");
 	return rc;
 }
@@ -125,6 +127,7 @@ static int save(struct dump *dump, struct dump_result *result, uint64_t started,
 		rc = memory_save(&dump->context, err);
 	if (rc < 0)
 		return rc;
+	log_debug("pages are written");
 	(void)test_point("dump: pages are written");
 	result->memory_us = now_us() - begin;
 	stats = memory_dump_stats(&dump->context);
@@ -138,6 +141,7 @@ static int save(struct dump *dump, struct dump_result *result, uint64_t started,
 	result->frozen_us = now_us() - started;
 	if (rc == 0)
 		rc = dump_save_tree(dump, result, err);
+	log_debug("everything is written");
 	(void)test_point("dump: everything is written");
 	return rc;
 }
@@ -166,14 +170,16 @@ static int finish(
 		return commit(dump, err);
 	}
 	rc = commit(dump, err);
+	log_debug("committed");
 	(void)test_point("dump: committed");
 	if (rc < 0)
 		return rc;
+	/* The end of a large task takes the kernel a while; it is no longer frozen then. */
+	result->frozen_us = now_us() - started;
 	if (job->leave_stopped)
 		freeze_release(&dump->tree, true);
 	else
 		freeze_kill(&dump->tree);
-	result->frozen_us = now_us() - started;
 	return rc;
 }
 
@@ -193,6 +199,7 @@ static int dump_tree(struct dump *dump, struct dump_result *result, struct error
 		rc = problems_to_error(problems, err);
 	if (rc == 0)
 		rc = dump_ask(dump, err);
+	log_debug("everything was asked");
 	(void)test_point("dump: everything was asked");
 	if (rc == 0 && problems->count)
 		rc = problems_to_error(problems, err);
@@ -208,13 +215,16 @@ int stasis_dump(const struct job *job, const struct kernel_features *features,
 {
 	struct dump dump = {};
 	struct dump_result result = {};
+	struct tracing tracing;
 	uint64_t started = now_us();
 	int rc;
 
+	tracing_begin(&tracing);
 	dump_init(&dump, job, features, problems);
 	undo_cleanup_quietly();
 	rc = dump_tree(&dump, &result, err);
 	dump_deinit(&dump, rc == 0);
+	tracing_end(&tracing);
 	if (rc < 0)
 		return error_wrap(err, rc, "cannot dump the tree of %d", job->pid);
 	result.total_us = now_us() - started;
@@ -227,15 +237,18 @@ int stasis_inspect(const struct job *job, const struct kernel_features *features
 {
 	struct dump dump = {};
 	struct dump_result result = {};
+	struct tracing tracing;
 	uint64_t started = 0;
 	int rc;
 
+	tracing_begin(&tracing);
 	dump_init(&dump, job, features, problems);
 	rc = freeze_and_look(&dump, &result, &started, err);
 	/* What only the task can tell may be an obstacle too. */
 	if (rc == 0)
 		rc = dump_ask(&dump, err);
 	dump_deinit(&dump, false);
+	tracing_end(&tracing);
 	if (rc < 0)
 		return error_wrap(err, rc, "cannot inspect the tree of %d", job->pid);
 	result.frozen_us = result.total_us = now_us() - started;

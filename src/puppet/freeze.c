@@ -1,8 +1,7 @@
 /*
- * The order is: seize and interrupt every thread of a task, wait for all their stops, look whether
- * there are new threads, until there are none; then go on with its children. A stopped parent makes no
- * new children, but orphans may still be handed to it (child subreapers), so the whole tree is looked at
- * again until nothing changes.
+ * The order is: seize and interrupt every thread that is known, wait for all their stops, look for
+ * threads and children that are new, and again, until a round finds none. A stopped task makes nothing
+ * new, but orphans may still be handed to it (child subreapers).
  *
  * Until registers are touched (puppet/intrusion.c) we may die here at any instant: the kernel lets go
  * what we hold.
@@ -156,26 +155,6 @@ static int check_leader(struct frozen_task *task, struct error *err)
 	return -EINVAL;
 }
 
-static int freeze_task(
-	struct frozen_tree *tree, struct frozen_task *task, int64_t deadline_ms, struct error *err)
-{
-	for (;;) {
-		int found = seize_new_threads(tree, task, err);
-		int rc;
-
-		if (found < 0)
-			return found;
-		if (found == 0)
-			break;
-		rc = wait_threads(task, deadline_ms, err);
-		if (rc < 0)
-			return rc;
-	}
-	if (!task->thread_count)
-		return look_at_dead(task, err);
-	return check_leader(task, err);
-}
-
 static bool has_task(const struct frozen_tree *tree, pid_t pid)
 {
 	for (size_t i = 0; i < tree->count; i++)
@@ -184,8 +163,56 @@ static bool has_task(const struct frozen_tree *tree, pid_t pid)
 	return false;
 }
 
-/* One look at the children of everything stopped so far. Returns how many were new. */
-static int freeze_new_children(struct frozen_tree *tree, int64_t deadline_ms, struct error *err)
+/* A task that ended, and was reaped, before its parent stopped was never there. The root was. */
+static void forget_task(struct frozen_tree *tree, size_t index)
+{
+	memmove(&tree->tasks[index], &tree->tasks[index + 1],
+		(tree->count - index - 1) * sizeof(struct frozen_task *));
+	tree->count--;
+}
+
+/* Asks every thread of the tree that was not seen yet to stop. Returns how many there were. */
+static int seize_new(struct frozen_tree *tree, struct error *err)
+{
+	int found = 0;
+
+	for (size_t i = 0; i < tree->count;) {
+		int rc = tree->tasks[i]->zombie ? 0 : seize_new_threads(tree, tree->tasks[i], err);
+
+		if (rc == -ESRCH && i) {
+			forget_task(tree, i);
+			continue;
+		}
+		if (rc < 0)
+			return rc;
+		found += rc;
+		i++;
+	}
+	return found;
+}
+
+/* Waits for all of them; who has no thread left is a zombie or gone. */
+static int wait_all(struct frozen_tree *tree, int64_t deadline_ms, struct error *err)
+{
+	for (size_t i = 0; i < tree->count;) {
+		struct frozen_task *task = tree->tasks[i];
+		int rc = wait_threads(task, deadline_ms, err);
+
+		if (rc == 0 && !task->thread_count && !task->zombie)
+			rc = look_at_dead(task, err);
+		if (rc == -ESRCH && i) {
+			forget_task(tree, i);
+			continue;
+		}
+		if (rc < 0)
+			return rc;
+		i++;
+	}
+	return 0;
+}
+
+/* Lists the children of everything. Returns how many were new. */
+static int add_new_children(struct frozen_tree *tree, struct error *err)
 {
 	int found = 0;
 
@@ -193,31 +220,49 @@ static int freeze_new_children(struct frozen_tree *tree, int64_t deadline_ms, st
 		struct frozen_task *parent = tree->tasks[i];
 		_cleanup_(free_ptr) pid_t *pids = NULL;
 		size_t count = 0;
-		int rc;
+		int rc = parent->zombie ? 0 : procfs_read_children(parent->pid, &pids, &count, err);
 
-		if (parent->zombie)
-			continue;
-		rc = procfs_read_children(parent->pid, &pids, &count, err);
 		if (rc < 0)
 			return rc;
 		for (size_t k = 0; k < count; k++) {
-			struct frozen_task *task;
-
 			if (has_task(tree, pids[k]))
 				continue;
-			task = add_task(tree, parent, pids[k]);
-			task->ppid = parent->pid;
-			rc = freeze_task(tree, task, deadline_ms, err);
-			if (rc == -ESRCH) {
-				tree->count--; /* it ended and was reaped before its parent stopped */
-				continue;
-			}
-			if (rc < 0)
-				return rc;
+			add_task(tree, parent, pids[k])->ppid = parent->pid;
 			found++;
 		}
 	}
 	return found;
+}
+
+/* Rounds over the whole tree, until one finds neither a new thread nor a new task. */
+static int freeze_all(struct frozen_tree *tree, int64_t deadline_ms, struct error *err)
+{
+	for (;;) {
+		int threads = seize_new(tree, err), children, rc;
+
+		if (threads < 0)
+			return threads;
+		rc = wait_all(tree, deadline_ms, err);
+		if (rc < 0)
+			return rc;
+		children = add_new_children(tree, err);
+		if (children < 0)
+			return children;
+		if (!threads && !children)
+			return 0;
+	}
+}
+
+/* The leader comes first; a task whose leader has ended has none. */
+static int check_leaders(struct frozen_tree *tree, struct error *err)
+{
+	for (size_t i = 0; i < tree->count; i++) {
+		int rc = tree->tasks[i]->zombie ? 0 : check_leader(tree->tasks[i], err);
+
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
 }
 
 static int read_thread(struct arena *arena, struct frozen_thread *thread, struct error *err)
@@ -253,19 +298,15 @@ static int freeze_once(struct arena *arena, pid_t root, int64_t deadline_ms,
 {
 	struct frozen_tree tree = {.arena = arena};
 	struct frozen_task *task = add_task(&tree, NULL, root);
-	int rc = freeze_task(&tree, task, deadline_ms, err);
+	int rc = freeze_all(&tree, deadline_ms, err);
 
 	if (rc == 0 && task->zombie) {
 		rc = error_refuse(
 			err, ERROR_GONE, "task %d is a zombie: it has already ended", root);
 		error_about_task(err, root);
 	}
-	while (rc == 0) {
-		rc = freeze_new_children(&tree, deadline_ms, err);
-		if (rc <= 0)
-			break;
-		rc = 0;
-	}
+	if (rc == 0)
+		rc = check_leaders(&tree, err);
 	if (rc < 0) {
 		freeze_release(&tree, false);
 		return error_wrap(err, rc, "freezing the tree of %d", root);
@@ -371,6 +412,8 @@ void freeze_kill(struct frozen_tree *tree)
 	for (size_t i = 0; i < tree->count; i++)
 		if (!tree->tasks[i]->zombie)
 			kill_task(tree->tasks[i]);
+	for (size_t i = 0; i < tree->count; i++)
+		intrusion_abandon(tree->tasks[i]);
 	/* As tracer we are told of every thread's end, in any order; a pid-namespace init ends only
 	 * after all others were waited for. The zombies among the tree go with their parents. */
 	for (size_t left = 1; left;) {
@@ -386,6 +429,6 @@ void freeze_kill(struct frozen_tree *tree)
 					left++;
 			}
 		if (left)
-			usleep(100);
+			tracing_sleep(1000);
 	}
 }

@@ -202,7 +202,7 @@ static int run_piece(struct frozen_task *task, struct frozen_thread *thread, str
 	struct ring *ring = task->intrusion->ring;
 	int rc;
 
-	ring_go(ring);
+	ring_prepare(ring);
 	(void)test_point("intrusion: before a batch");
 	rc = tracee_continue(&thread->tracee, PTRACE_CONT, 0, err);
 	if (rc < 0)

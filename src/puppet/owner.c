@@ -21,7 +21,12 @@ static struct owner_node *node_of(struct ring *ring)
 
 uint32_t owner_word(void)
 {
-	return (uint32_t)gettid() | FUTEX_WAITERS;
+	static uint32_t word;
+
+	/* Asked for each visit; the thread that traces is always the same. */
+	if (!word)
+		word = (uint32_t)gettid() | FUTEX_WAITERS;
+	return word;
 }
 
 int owner_link(struct ring *ring, struct error *err)

@@ -288,6 +288,6 @@ void puppets_kill(struct puppets *puppets)
 				left++;
 		}
 		if (left)
-			usleep(100);
+			tracing_sleep(1000);
 	} while (left);
 }

@@ -103,14 +103,39 @@ int tracee_poll(struct tracee *tracee)
 	return 1;
 }
 
-/* A stop usually comes within microseconds: spin a little, then sleep in growing steps so that a
- * deadline can be kept (waitpid has none). */
+void tracing_begin(struct tracing *ret_old)
+{
+	struct sigaction action = {.sa_handler = SIG_DFL};
+	sigset_t child;
+
+	/* With SIG_IGN, which we may have inherited, nothing would be sent. */
+	sigaction(SIGCHLD, &action, &ret_old->action);
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &child, &ret_old->mask);
+}
+
+void tracing_end(const struct tracing *old)
+{
+	sigprocmask(SIG_SETMASK, &old->mask, NULL);
+	sigaction(SIGCHLD, &old->action, NULL);
+}
+
+void tracing_sleep(int64_t at_most_us)
+{
+	struct timespec time = {at_most_us / 1000000, at_most_us % 1000000 * 1000};
+	sigset_t child;
+
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sigtimedwait(&child, NULL, &time);
+}
+
+/* A stop usually comes within microseconds: the CPU is offered first, then slept on. */
 int tracee_wait_any(struct tracee *tracee, int64_t deadline_ms, struct error *err)
 {
 	for (unsigned int spins = 0; !tracee_poll(tracee); spins++) {
-		struct timespec nap = {.tv_nsec = spins < 400 ? 20000 : 500000};
-
-		if (spins < 200) {
+		if (spins < 4) {
 			sched_yield();
 			continue;
 		}
@@ -119,7 +144,7 @@ int tracee_wait_any(struct tracee *tracee, int64_t deadline_ms, struct error *er
 			error_class(err, ERROR_TIMEOUT);
 			return -ETIMEDOUT;
 		}
-		nanosleep(&nap, NULL);
+		tracing_sleep(10000);
 	}
 	return tracee->state == TRACEE_GONE ? fail(tracee, ESRCH, err, "waiting for it to stop")
 					    : 0;

@@ -5,6 +5,7 @@
  * Everything rests on PTRACE_SEIZE (ptrace(2)): no SIGSTOP is sent, a group-stopped task stays so, and
  * when the tracer dies the kernel lets the thread run on.
  */
+#include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/types.h>
 
@@ -26,6 +27,17 @@ struct tracee {
 	int signal; /* the stop's signal */
 	int status; /* as of wait(2), when gone */
 };
+
+/* Makes this process a tracer: SIGCHLD, by which the kernel tells of stops, is blocked, so that waiting for
+ * it cannot miss one. *ret_old is for tracing_end(). */
+struct tracing {
+	sigset_t mask;
+	struct sigaction action;
+};
+void tracing_begin(struct tracing *ret_old);
+void tracing_end(const struct tracing *old);
+/* Sleeps until some tracee stops or ends, at most this long. It may return early. */
+void tracing_sleep(int64_t at_most_us);
 
 /* Attaches and asks for a stop, without waiting for it. -ESRCH when the thread has ended, -EPERM with a
  * hint when it is traced by somebody else or not ours to trace. */

@@ -12,10 +12,15 @@
 
 #define ANSWER_TIMEOUT_MS 60000
 
-void ring_go(struct ring *ring)
+void ring_prepare(struct ring *ring)
 {
 	__atomic_store_n(&ring->waiting, 0, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&ring->go, 1, __ATOMIC_SEQ_CST);
+}
+
+void ring_go(struct ring *ring)
+{
+	ring_prepare(ring);
 	syscall(SYS_futex, &ring->go, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
@@ -64,29 +69,32 @@ int ring_wait(struct ring *ring, struct tracee *tracee,
 	struct error *err)
 {
 	const struct timespec nap = {.tv_nsec = 2000000};
-	int64_t deadline = 0;
+	int64_t deadline = now_ms() + ANSWER_TIMEOUT_MS;
 
 	/* Most batches take microseconds. The yield matters when both share a CPU. */
 	for (unsigned int spins = 0; !is_done(ring); spins++) {
 		uint32_t seen;
 
-		if ((spins & 7) == 7 && tracee_poll(tracee)) {
+		if (((spins & 7) == 7 || on_event) && tracee_poll(tracee)) {
 			int rc = handle_stop(tracee, on_event, arg, err);
 
 			if (rc < 0)
 				return rc;
 			continue;
 		}
-		if (spins < 64) {
+		if (spins < 16) {
 			sched_yield();
 			continue;
 		}
-		if (!deadline)
-			deadline = now_ms() + ANSWER_TIMEOUT_MS;
 		if (now_ms() > deadline) {
 			error_set(err, ETIMEDOUT, "task %d does not answer", tracee->pid);
 			error_about_task(err, tracee->pid);
 			return -ETIMEDOUT;
+		}
+		/* Events are told by SIGCHLD; a batch that ends without the expected ones is found soon. */
+		if (on_event) {
+			tracing_sleep(500);
+			continue;
 		}
 		seen = __atomic_load_n(&ring->done, __ATOMIC_ACQUIRE);
 		__atomic_store_n(&ring->waiting, 1, __ATOMIC_SEQ_CST);

@@ -3,7 +3,9 @@
 #include "puppet/ring.h"
 #include "puppet/tracee.h"
 
-/* Changes go and wakes the executor. */
+/* Changes go; an executor that enters the ring later runs the batch at once. */
+void ring_prepare(struct ring *ring);
+/* Changes go and wakes the executor that waits for it. */
 void ring_go(struct ring *ring);
 /* Waits until the batch is done. Stops that come meanwhile are handled: job-control stops are continued,
  * signals delivered. Fails when the tracee ends, faults, or does not answer within 60 seconds.

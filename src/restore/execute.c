@@ -267,9 +267,10 @@ static int run_phases(struct restore *restore, struct error *err)
 		{NULL, NULL}, /* helpers and zombies end */
 		{"children's ends", reap_batch},
 		{"areas", map_late_batch},
-		{"descriptors", files_batch},
 		{"threads", threads_batch},
 		{NULL, NULL}, /* threads are attached */
+		/* Not before: files of /proc/PID/task are opened by who has them. */
+		{"descriptors", files_batch},
 		{"state", state_batch},
 		{"identity", identity_batch},
 	};
@@ -288,6 +289,7 @@ static int run_phases(struct restore *restore, struct error *err)
 		if (rc < 0)
 			return rounds[i].name ? error_wrap(err, rc, "restoring %s", rounds[i].name)
 					      : rc;
+		log_debug("restored %s", rounds[i].name ?: "the end of the dead, or new threads' tracing");
 		(void)test_point("restore: a round is over");
 	}
 	return 0;
@@ -330,11 +332,13 @@ int restore_execute(struct restore *restore, struct restore_result *result, stru
 	if (rc == 0)
 		rc = create_tree(restore, err);
 	result->forking_us = now_us() - begin;
+	log_debug("the tree is created");
 	(void)test_point("restore: the tree is created");
 	if (rc == 0)
 		rc = run_phases(restore, err);
 	if (rc == 0)
 		rc = plan_landings(restore, &landings, &count, err);
+	log_debug("landing");
 	if (rc == 0)
 		rc = land(&restore->puppets, landings, count, &restore->committed, err);
 	return rc;

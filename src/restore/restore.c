@@ -169,6 +169,7 @@ static int run(struct restore *restore, struct restore_result *result, struct er
 	if (rc < 0)
 		return rc;
 	result->planning_us = now_us() - started;
+	log_debug("the plan is made");
 	(void)test_point("restore: planned");
 	result->pid = restore->checkpoint.tasks[0]->pid;
 	result->tasks = restore->checkpoint.task_count;
@@ -189,12 +190,15 @@ int stasis_restore(const struct job *job, const struct kernel_features *features
 {
 	struct restore restore = {};
 	struct restore_result result = {};
+	struct tracing tracing;
 	int rc;
 
+	tracing_begin(&tracing);
 	restore_init(&restore, job, features, problems);
 	undo_cleanup_quietly();
 	rc = run(&restore, &result, err);
 	restore_deinit(&restore);
+	tracing_end(&tracing);
 	if (rc < 0)
 		return error_wrap(err, rc, "cannot restore from %s", job->images_dir ?: ".");
 	*ret_result = result;
