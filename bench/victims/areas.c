@@ -6,7 +6,8 @@
 int main(int argc, char **argv)
 {
 	size_t n = number(argc, argv), page = (size_t)sysconf(_SC_PAGESIZE);
-	char *area = mmap(NULL, n * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *area =
+		mmap(NULL, n * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (area == MAP_FAILED)
 		err(1, "mmap");

@@ -6,7 +6,8 @@
 int main(int argc, char **argv)
 {
 	size_t bytes = number(argc, argv) << 20;
-	uint64_t *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t *memory =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	uint64_t random = 88172645463325252;
 
 	if (memory == MAP_FAILED)

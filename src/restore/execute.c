@@ -289,7 +289,8 @@ static int run_phases(struct restore *restore, struct error *err)
 		if (rc < 0)
 			return rounds[i].name ? error_wrap(err, rc, "restoring %s", rounds[i].name)
 					      : rc;
-		log_debug("restored %s", rounds[i].name ?: "the end of the dead, or new threads' tracing");
+		log_debug("restored %s",
+			rounds[i].name ?: "the end of the dead, or new threads' tracing");
 		(void)test_point("restore: a round is over");
 	}
 	return 0;
