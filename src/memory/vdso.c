@@ -105,11 +105,19 @@ struct own_vdso {
 
 static int find_own(struct own_vdso *ret_own, struct error *err)
 {
+	/* It stays where it is as long as we live, and is asked for with every address space. */
+	static struct own_vdso found;
+	static bool known;
 	_cleanup_(free_ptr) char *text = NULL;
 	struct own_vdso own = {};
 	uint64_t vvar_start = 0, vvar_end = 0;
-	int rc = read_text_file(-1, "/proc/self/maps", &text, NULL);
+	int rc;
 
+	if (known) {
+		*ret_own = found;
+		return 0;
+	}
+	rc = read_text_file(-1, "/proc/self/maps", &text, NULL);
 	if (rc < 0)
 		return error_set(err, -rc, "reading /proc/self/maps");
 	for (char *line = text, *next; line && *line; line = next) {
@@ -134,7 +142,8 @@ static int find_own(struct own_vdso *ret_own, struct error *err)
 		own.vvar_size = own.start - vvar_start;
 	else
 		own.piece_count = 0;
-	*ret_own = own;
+	found = *ret_own = own;
+	known = true;
 	return 0;
 }
 
