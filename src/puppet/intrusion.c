@@ -336,6 +336,14 @@ void intrusion_end(struct frozen_task *task)
 		leave_arena(task, intrusion);
 		go_home(task->threads[0], &ignored);
 	}
+	for (size_t i = 0; i < task->thread_count; i++)
+		if (task->threads[i]->borrowed && task->threads[i]->tracee.state != TRACEE_GONE) {
+			/* It could not be brought home. What it needs for its own way stays, and the
+			 * owner word tells it to go as soon as we end. */
+			close_fd(&intrusion->mem);
+			task->intrusion = NULL;
+			return;
+		}
 	if (intrusion->code.v)
 		tail_clear(intrusion->mem, intrusion->code, intrusion->code_size);
 	intrusion_abandon(task);

@@ -55,6 +55,17 @@ static int seize_refused(struct tracee *tracee, struct error *err)
 	return rc;
 }
 
+/* On a stopped tracee these requests have one reason to fail: that it is gone. Giving up for any other
+ * would leave it with registers that are not its own, so they are tried once more. */
+static long insist(int request, pid_t tid, unsigned long address, void *data)
+{
+	long result = ptrace(request, tid, address, data);
+
+	if (result < 0 && errno != ESRCH)
+		result = ptrace(request, tid, address, data);
+	return result;
+}
+
 int tracee_seize(struct tracee *tracee, unsigned long options, struct error *err)
 {
 	if (ptrace(PTRACE_SEIZE, tracee->tid, 0, options) < 0) {
@@ -68,7 +79,7 @@ int tracee_seize(struct tracee *tracee, unsigned long options, struct error *err
 
 int tracee_interrupt(struct tracee *tracee, struct error *err)
 {
-	if (ptrace(PTRACE_INTERRUPT, tracee->tid, 0, 0) < 0)
+	if (insist(PTRACE_INTERRUPT, tracee->tid, 0, NULL) < 0)
 		return fail(tracee, errno, err, "asking for a stop");
 	return 0;
 }
@@ -169,7 +180,7 @@ int tracee_wait_stop(struct tracee *tracee, int64_t deadline_ms, struct error *e
 
 int tracee_continue(struct tracee *tracee, int request, int signal, struct error *err)
 {
-	if (ptrace(request, tracee->tid, 0, signal) < 0)
+	if (insist(request, tracee->tid, 0, (void *)(intptr_t)signal) < 0)
 		return fail(tracee, errno, err, "letting it run");
 	tracee->state = TRACEE_RUNNING;
 	return 0;
@@ -177,7 +188,7 @@ int tracee_continue(struct tracee *tracee, int request, int signal, struct error
 
 int tracee_detach(struct tracee *tracee, struct error *err)
 {
-	if (ptrace(PTRACE_DETACH, tracee->tid, 0, 0) < 0)
+	if (insist(PTRACE_DETACH, tracee->tid, 0, NULL) < 0)
 		return fail(tracee, errno, err, "detaching");
 	tracee->state = TRACEE_NONE;
 	return 0;
@@ -188,7 +199,7 @@ int tracee_get_registers(
 {
 	struct iovec iov = {ret_general, sizeof(*ret_general)};
 
-	if (ptrace(PTRACE_GETREGSET, tracee->tid, NT_PRSTATUS, &iov) < 0)
+	if (insist(PTRACE_GETREGSET, tracee->tid, NT_PRSTATUS, &iov) < 0)
 		return fail(tracee, errno, err, "reading registers");
 	return 0;
 }
@@ -198,7 +209,7 @@ int tracee_set_registers(
 {
 	struct iovec iov = {(void *)general, sizeof(*general)};
 
-	if (ptrace(PTRACE_SETREGSET, tracee->tid, NT_PRSTATUS, &iov) < 0)
+	if (insist(PTRACE_SETREGSET, tracee->tid, NT_PRSTATUS, &iov) < 0)
 		return fail(tracee, errno, err, "setting registers");
 	return 0;
 }
@@ -217,7 +228,7 @@ int tracee_set_xsave(struct tracee *tracee, const void *buffer, size_t size, str
 {
 	struct iovec iov = {(void *)buffer, size};
 
-	if (ptrace(PTRACE_SETREGSET, tracee->tid, NT_X86_XSTATE, &iov) < 0)
+	if (insist(PTRACE_SETREGSET, tracee->tid, NT_X86_XSTATE, &iov) < 0)
 		return fail(tracee, errno, err, "setting floating-point registers");
 	return 0;
 }
@@ -231,7 +242,7 @@ int tracee_get_mask(struct tracee *tracee, uint64_t *ret_mask, struct error *err
 
 int tracee_set_mask(struct tracee *tracee, uint64_t mask, struct error *err)
 {
-	if (ptrace(PTRACE_SETSIGMASK, tracee->tid, sizeof(mask), &mask) < 0)
+	if (insist(PTRACE_SETSIGMASK, tracee->tid, sizeof(mask), &mask) < 0)
 		return fail(tracee, errno, err, "setting the signal mask");
 	return 0;
 }

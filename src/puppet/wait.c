@@ -98,8 +98,10 @@ int ring_wait(struct ring *ring, struct tracee *tracee,
 		}
 		seen = __atomic_load_n(&ring->done, __ATOMIC_ACQUIRE);
 		__atomic_store_n(&ring->waiting, 1, __ATOMIC_SEQ_CST);
-		if (seen != ring->go)
-			syscall(SYS_futex, &ring->done, FUTEX_WAIT, seen, &nap, NULL, 0);
+		/* Nobody sleeps through a call to work for longer than a nap. */
+		if (seen != ring->go &&
+			syscall(SYS_futex, &ring->done, FUTEX_WAIT, seen, &nap, NULL, 0) < 0)
+			syscall(SYS_futex, &ring->go, FUTEX_WAKE, 1, NULL, NULL, 0);
 	}
 	__atomic_store_n(&ring->waiting, 0, __ATOMIC_RELAXED);
 	return 0;
