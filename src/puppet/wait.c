@@ -18,10 +18,15 @@ void ring_prepare(struct ring *ring)
 	__atomic_add_fetch(&ring->go, 1, __ATOMIC_SEQ_CST);
 }
 
+static void wake(struct ring *ring)
+{
+	syscall(SYS_futex, &ring->go, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
 void ring_go(struct ring *ring)
 {
 	ring_prepare(ring);
-	syscall(SYS_futex, &ring->go, FUTEX_WAKE, 1, NULL, NULL, 0);
+	wake(ring);
 }
 
 static bool is_done(const struct ring *ring)
@@ -94,6 +99,7 @@ int ring_wait(struct ring *ring, struct tracee *tracee,
 		/* Events are told by SIGCHLD; a batch that ends without the expected ones is found soon. */
 		if (on_event) {
 			tracing_sleep(500);
+			wake(ring);
 			continue;
 		}
 		seen = __atomic_load_n(&ring->done, __ATOMIC_ACQUIRE);
@@ -101,7 +107,7 @@ int ring_wait(struct ring *ring, struct tracee *tracee,
 		/* Nobody sleeps through a call to work for longer than a nap. */
 		if (seen != ring->go &&
 			syscall(SYS_futex, &ring->done, FUTEX_WAIT, seen, &nap, NULL, 0) < 0)
-			syscall(SYS_futex, &ring->go, FUTEX_WAKE, 1, NULL, NULL, 0);
+			wake(ring);
 	}
 	__atomic_store_n(&ring->waiting, 0, __ATOMIC_RELAXED);
 	return 0;
