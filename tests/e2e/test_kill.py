@@ -194,7 +194,9 @@ class Images:
     def check_nothing_or_all(self, what):
         """After the conductor's end. True if all of the tree is there and intact, False if nothing is."""
         if not self._await(self._is_settled):
-            raise Failure(f"seed {SEED}: {what}: {self.left()} are there of {self.living}")
+            states = "; ".join(f"{pid} {state_of(pid)}" for pid in self.living)
+            raise Failure(f"seed {SEED}: {what}: {self.left()} are there of {self.living}: {states}\n"
+                          f"{victim_tasks_text(self.victim)}")
         if not self._await(lambda: not self._strangers()):
             raise Failure(f"seed {SEED}: {what}: left behind: {self._strangers()}")
         if not self.left():
